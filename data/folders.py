@@ -1,0 +1,117 @@
+"""LR/HR pairs from the user's own folders.
+
+Three layouts are understood:
+
+    FOLDER/*.png                                                     HR only, in any subfolder; LR is made by bicubic
+    FOLDER/HR/*.png          FOLDER/LR_bicubic/X4/*x4.png            as the benchmark sets come
+    FOLDER/*_HR/*.png        FOLDER/*_LR_bicubic/X4/*x4.png          as DIV2K unpacks
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from absl import logging
+
+from data import bicubic, images
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderPairs:
+    """A sized iterable of (name, lr, hr): uint8 RGB [h, w, 3] and [scale*h, scale*w, 3].
+
+    files: (HR file, LR file or None) each; without an LR file the LR image is made by MATLAB's bicubic. HR images are
+    cropped to a multiple of scale. skip_broken: name unreadable files in the log and go on instead of raising.
+    """
+
+    files: tuple[tuple[pathlib.Path, pathlib.Path | None], ...]
+    scale: int
+    skip_broken: bool = False
+
+    def __len__(self):
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        workers = os.cpu_count() or 1
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            files = iter(self.files)
+            waiting = [pool.submit(self._load, *file) for file in itertools.islice(files, 2 * workers)]
+            while waiting:  # a window, so that a slow reader is not handed all images at once
+                pair = waiting.pop(0).result()
+                waiting.extend(pool.submit(self._load, *file) for file in itertools.islice(files, 1))
+                if pair is not None:
+                    yield pair
+
+    def fingerprint(self):
+        """A key for caches: changes when a file or the scale does."""
+        key = hashlib.sha256(f"x{self.scale}".encode())
+        for path in (p for pair in self.files for p in pair if p is not None):
+            stat = path.stat()
+            key.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return f"folder-{key.hexdigest()[:16]}"
+
+    def split(self, held_out):
+        """(training pairs, held-out pairs): every k-th file is held out, `held_out` of them, at most half."""
+        every = max(2, len(self) // max(1, held_out))
+        held = set(range(every - 1, len(self), every)[:held_out])
+        return tuple(
+            dataclasses.replace(self, files=tuple(f for i, f in enumerate(self.files) if (i in held) == wanted))
+            for wanted in (False, True)
+        )
+
+    def _load(self, hr_path, lr_path):
+        try:
+            return load_pair(hr_path, lr_path, self.scale)
+        except ValueError as error:
+            if not self.skip_broken:
+                raise
+            logging.warning("skipped: %s", error)
+            return None
+
+
+def find_pairs(folder, scale, *, skip_broken=False):
+    """Folder in one of the three layouts -> FolderPairs.
+
+    Raises ValueError when there is no image or an LR image is missing.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name one that holds HR images")
+    hr_folders = [f for f in sorted(folder.iterdir()) if f.is_dir() and (f.name == "HR" or f.name.endswith("_HR"))]
+    files = []
+    for hr_folder in hr_folders or [folder]:
+        lr_folder = hr_folder.parent / f"{hr_folder.name[:-2]}LR_bicubic" / f"X{scale}"
+        partner = _lr_partner if hr_folders and lr_folder.is_dir() else lambda *_: None
+        files += [(path, partner(path, lr_folder, scale)) for path in images.find(hr_folder)]
+    return FolderPairs(tuple(files), scale, skip_broken)
+
+
+def _lr_partner(hr_path, lr_folder, scale):
+    for stem in (f"{hr_path.stem}x{scale}", hr_path.stem):
+        found = [p for p in lr_folder.glob(f"{stem}.*") if p.suffix.lower() in images.EXTENSIONS]
+        if found:
+            return found[0]
+    raise ValueError(
+        f"{hr_path.name} has no LR image {hr_path.stem}x{scale}.* in {lr_folder}; "
+        f"add it, or move that folder away to have the LR images made"
+    )
+
+
+def load_pair(hr_path, lr_path, scale):
+    """(name, lr, hr) of one image, HR cropped to a multiple of scale; LR is made where lr_path is None."""
+    hr = bicubic.modcrop(images.read(hr_path), scale)
+    if min(hr.shape) == 0:
+        raise ValueError(f"{hr_path} is smaller than {scale} pixels; remove it")
+    lr = bicubic.downscale(hr, scale) if lr_path is None else images.read(lr_path)
+    wanted = (hr.shape[0] // scale, hr.shape[1] // scale)
+    if lr.shape[:2] != wanted:
+        raise ValueError(
+            f"{lr_path} is {lr.shape[0]}x{lr.shape[1]}, but x{scale} of {hr_path.name} needs {wanted[0]}x{wanted[1]}; "
+            f"is this the LR image of another scale?"
+        )
+    return hr_path.stem, lr, hr

@@ -1,0 +1,138 @@
+"""From a source of image pairs to an endless `tf.data` stream of training batches.
+
+    source ("div2k", "sample" or a folder) -> cache (memory or a file) -> random patches -> batches
+
+Decoding and bicubic shrinking happen once, into the cache; a patch is then a copy of its own bytes only. The batch of
+a step depends on (seed, step) and nothing else, so a stream can start at any step and is the same every time.
+"""
+
+import functools
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+from data import div2k, folders, patches, sample
+
+
+def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_broken=False):
+    """(training source, validation source), sized iterables of (name, lr, hr).
+
+    name: "div2k", "sample" or a folder of images. valid: a folder to validate on; by default DIV2K's and sample's own
+    validation images, and for a folder a tenth of its files (valid_images at most), which are then not trained on.
+    """
+    if valid is not None:
+        valid_source = folders.find_pairs(valid, scale, skip_broken=skip_broken)
+    if name == "sample":
+        return sample.train(scale), valid_source if valid else sample.valid(scale)
+    if name == "div2k":
+        load = functools.partial(div2k.load, scale, data_dir=data_dir)
+        return load(split="train"), valid_source if valid else load(split="validation")
+    if not pathlib.Path(name).is_dir():
+        raise ValueError(f"--data {name} is neither div2k, nor sample, nor a folder")
+    source = folders.find_pairs(name, scale, skip_broken=skip_broken)
+    if valid is not None:
+        return source, valid_source
+    if len(source) < 2:
+        raise ValueError(f"{name} holds a single image and validation needs one too; add images or name --valid")
+    return source.split(min(valid_images, max(1, len(source) // 10)))
+
+
+def cache(source, where="memory", *, smallest=1):
+    """Decode a source once. Returns a list of (lr, hr), uint8 [h, w, 3] and [scale*h, scale*w, 3].
+
+    where: "memory", or a folder for a cache file that is mapped, not read, so it may be larger than memory; the next
+    run with the same images finds it there. smallest: images with an LR side below this many pixels are left out and
+    counted in the log. Raises ValueError when none is left.
+    """
+    pairs = _in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where))
+    kept = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
+    if len(kept) < len(pairs):
+        logging.info("%d of %d images left out: an LR side is below %d pixels", len(pairs) - len(kept), len(pairs), smallest)
+    if not kept:
+        raise ValueError(f"no image has LR sides of {smallest} pixels or more; use a smaller --patch or larger images")
+    return kept
+
+
+def _in_memory(source):
+    return [(lr, hr) for _, lr, hr in _progress(source)]
+
+
+def _in_file(source, folder):
+    """One file of raw pixels and an index of offsets and shapes; the index comes last and makes the cache valid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels, index_file = folder / f"{source.fingerprint()}.pixels", folder / f"{source.fingerprint()}.json"
+    if not index_file.exists():
+        partial = pixels.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with open(partial, "wb") as out:
+                index = []
+                for _, *pair in _progress(source):
+                    for image in pair:
+                        index.append((out.tell(), image.shape))
+                        out.write(np.ascontiguousarray(image))
+            os.replace(partial, pixels)
+        finally:
+            partial.unlink(missing_ok=True)
+        partial.write_text(json.dumps(index))
+        os.replace(partial, index_file)
+    mapped = np.memmap(pixels, np.uint8, mode="r")
+    arrays = [
+        mapped[offset : offset + int(np.prod(shape))].reshape(shape)
+        for offset, shape in json.loads(index_file.read_text())
+    ]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def _progress(source):
+    return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20)
+
+
+def batch_at(step, pairs, *, lr_patch, batch, seed):
+    """The training batch of one step: (lr uint8 [batch, p, p, 3], hr uint8 [batch, p*scale, p*scale, 3]).
+
+    Every image comes once per epoch, in an order shuffled anew each epoch; place, flips and quarter turns are random.
+    """
+    step = int(step)
+    rng = np.random.default_rng((seed, step))
+    scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
+    lr_batch = np.empty((batch, lr_patch, lr_patch, 3), np.uint8)
+    hr_batch = np.empty((batch, lr_patch * scale, lr_patch * scale, 3), np.uint8)
+    places, orientations = rng.random((batch, 2)), rng.integers(0, 8, batch)
+    for i in range(batch):
+        epoch, position = divmod(step * batch + i, len(pairs))
+        lr, hr = pairs[_epoch_order(len(pairs), seed, epoch)[position]]
+        top, left = (int(u * (size - lr_patch + 1)) for u, size in zip(places[i], lr.shape[:2], strict=True))
+        crops = patches.crop(lr, hr, top=top, left=left, lr_patch=lr_patch, scale=scale)
+        lr_batch[i], hr_batch[i] = (patches.orient(crop, orientations[i]) for crop in crops)
+    return lr_batch, hr_batch
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(count, seed, epoch):
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def stream(pairs, *, lr_patch, batch, seed=0, start=0):
+    """Endless `tf.data.Dataset` of (lr, hr) batches, uint8, from the batch of step `start` on.
+
+    pairs: from `cache`. lr_patch: LR pixels. Deterministic: the same arguments give the same batches.
+    """
+    small = [lr.shape for lr, _ in pairs if min(lr.shape[:2]) < lr_patch]
+    if small:
+        raise ValueError(f"{len(small)} images are below {lr_patch} LR pixels, {small[0]} is one; cache with smallest={lr_patch}")
+    make = functools.partial(batch_at, pairs=pairs, lr_patch=lr_patch, batch=batch, seed=seed)
+    scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
+
+    def load(step):
+        lr, hr = tf.numpy_function(make, [step], (tf.uint8, tf.uint8))
+        lr.set_shape([batch, lr_patch, lr_patch, 3])
+        hr.set_shape([batch, lr_patch * scale, lr_patch * scale, 3])
+        return lr, hr
+
+    steps = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)

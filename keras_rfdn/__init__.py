@@ -1,0 +1,1 @@
+"""RFDN (residual feature distillation network, arXiv 2009.11551) in TensorFlow/Keras."""

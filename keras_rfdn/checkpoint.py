@@ -1,0 +1,72 @@
+"""Weight files: Keras HDF5 with the ModelConfig inside, so that a file alone is enough to rebuild its network."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import h5py
+
+from keras_rfdn import models
+from keras_rfdn.config import ModelConfig
+
+ATTRIBUTE = "keras_rfdn"
+BEST, LAST = "best.h5", "last.h5"  # in a workdir of keras_rfdn.train
+RUNS = pathlib.Path("runs")  # where keras_rfdn.train puts its workdirs
+
+
+def save(model, config, path, **about):
+    """Write a model's weights, its ModelConfig and any facts about them (JSON values) to an HDF5 file.
+
+    Replaces the file at once when all is written, never before.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp.h5")  # Keras chooses its format by the suffix
+    try:
+        model.save_weights(partial, save_format="h5")
+        with h5py.File(partial, "r+") as file:
+            file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def about(path):
+    """(ModelConfig, facts) of a weight file. Raises ValueError when it is not one of ours."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weight file at {path}; train one (python -m keras_rfdn.train) or name another")
+    try:
+        with h5py.File(path) as file:
+            facts = json.loads(file.attrs[ATTRIBUTE])
+        return ModelConfig(**facts.pop("config")), facts
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a weight file of keras_rfdn ({error}); it needs one written by its trainer") from error
+
+
+def load(path, **build_options):
+    """Weight file or workdir -> (model, ModelConfig). build_options: as for models.build."""
+    path = resolve(path)
+    config, _ = about(path)
+    model = models.build(config, **build_options)
+    model.load_weights(path)
+    return model, config
+
+
+def resolve(path=None):
+    """The weight file that a user means: the file named, a workdir's best, or with None the newest run's best."""
+    if path is None:
+        found = sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime)
+        if not found:
+            raise ValueError(
+                f"no trained run in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights FILE_OR_WORKDIR"
+            )
+        return found[-1]
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return path
+    for name in (BEST, LAST):
+        if (path / name).is_file():
+            return path / name
+    raise ValueError(f"no {BEST} or {LAST} in {path}; is this a workdir of keras_rfdn.train that has validated once?")
