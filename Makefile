@@ -1,0 +1,33 @@
+# make demo   the main job, from training to int8, in some ten minutes on two cores
+# make test   ruff and the tests; make test-slow adds the long ones, which want ../shared
+# Both set up .venv first (PYTHON=python3.12 make ... takes another interpreter) and skip what is done.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-slow format clean
+
+demo: .venv/installed
+	$(BIN)/python -m tflite.demo
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest
+
+test-slow: .venv/installed
+	$(BIN)/pytest -m "slow or not slow"
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv demo .pytest_cache .ruff_cache
