@@ -52,7 +52,7 @@ def _resize_axis(image, size, axis):
     indices, weights = _contributions(image.shape[axis], size)
     shape = [1, 1, 1]
     shape[axis] = size
-    total = np.zeros(image.shape[:axis] + (size,) + image.shape[axis + 1 :])
+    total = np.zeros((*image.shape[:axis], size, *image.shape[axis + 1 :]))
     for index, weight in zip(indices, weights, strict=True):  # a tap at a time, in MATLAB's order of summation
         total += weight.reshape(shape) * image.take(index, axis)
     return np.floor(total + 0.5).clip(0, 255).astype(np.uint8)

@@ -9,6 +9,7 @@ Three layouts are understood:
 
 import concurrent.futures
 import dataclasses
+import glob
 import hashlib
 import itertools
 import os
@@ -93,7 +94,7 @@ def find_pairs(folder, scale, *, skip_broken=False):
 
 def _lr_partner(hr_path, lr_folder, scale):
     for stem in (f"{hr_path.stem}x{scale}", hr_path.stem):
-        found = [p for p in lr_folder.glob(f"{stem}.*") if p.suffix.lower() in images.EXTENSIONS]
+        found = [p for p in lr_folder.glob(f"{glob.escape(stem)}.*") if p.suffix.lower() in images.EXTENSIONS]
         if found:
             return found[0]
     raise ValueError(

@@ -14,13 +14,20 @@ def read(path):
     Greyscale becomes three equal channels; 16-bit greyscale is scaled to 8 bits.
     Raises ValueError that names the file when it can't be decoded whole.
     """
+    return to_rgb(open_upright(path))
+
+
+def open_upright(path):
+    """Image file -> Pillow image of the file's own mode, decoded, upright by its EXIF orientation. Errors: as read."""
     try:
         with Image.open(path) as image:
-            return to_rgb(ImageOps.exif_transpose(image))
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds for broken files, SyntaxError and struct.error among them
-        raise ValueError(f"{path} is not a readable image ({error}); remove it, or replace it by a whole one") from error
+        raise ValueError(
+            f"{path} is not a readable image ({error}); remove it, or replace it by a whole one"
+        ) from error
 
 
 def to_rgb(image):

@@ -2,7 +2,7 @@
 
 
 def crop(lr, hr, *, top, left, lr_patch, scale):
-    """The same square of both images. top, left, lr_patch: LR pixels. Returns views (lr [p, p, 3], hr [p*s, p*s, 3])."""
+    """The same square of both images, as views: lr [p, p, 3], hr [p*s, p*s, 3]. top, left, lr_patch: LR pixels."""
     y, x, size = top * scale, left * scale, lr_patch * scale
     return lr[top : top + lr_patch, left : left + lr_patch], hr[y : y + size, x : x + size]
 

@@ -80,7 +80,7 @@ def _in_file(source, folder):
             partial.unlink(missing_ok=True)
         partial.write_text(json.dumps(index))
         os.replace(partial, index_file)
-    mapped = np.memmap(pixels, np.uint8, mode="r")
+    mapped = np.memmap(pixels, np.uint8, mode="r") if pixels.stat().st_size else np.empty(0, np.uint8)
     arrays = [
         mapped[offset : offset + int(np.prod(shape))].reshape(shape)
         for offset, shape in json.loads(index_file.read_text())
@@ -89,7 +89,7 @@ def _in_file(source, folder):
 
 
 def _progress(source):
-    return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20)
+    return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20 or None)
 
 
 def batch_at(step, pairs, *, lr_patch, batch, seed):

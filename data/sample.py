@@ -42,6 +42,11 @@ def train(scale):
     return SamplePairs(TRAIN, DEAD_LEAVES, scale)
 
 
+def photographs(scale):
+    """The training photographs alone."""
+    return SamplePairs(TRAIN, 0, scale)
+
+
 def valid(scale):
     return SamplePairs(VALID, 0, scale)
 

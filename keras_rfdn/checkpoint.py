@@ -8,7 +8,7 @@ import pathlib
 import h5py
 
 from keras_rfdn import models
-from keras_rfdn.config import ModelConfig
+from keras_rfdn.config import ModelConfig, name_of
 
 ATTRIBUTE = "keras_rfdn"
 BEST, LAST = "best.h5", "last.h5"  # in a workdir of keras_rfdn.train
@@ -42,11 +42,11 @@ def about(path):
             facts = json.loads(file.attrs[ATTRIBUTE])
         return ModelConfig(**facts.pop("config")), facts
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a weight file of keras_rfdn ({error}); it needs one written by its trainer") from error
+        raise ValueError(f"{path} is no weight file of keras_rfdn ({error}); need one of its trainer's") from error
 
 
-def load(path, **build_options):
-    """Weight file or workdir -> (model, ModelConfig). build_options: as for models.build."""
+def load(path=None, **build_options):
+    """Weight file, workdir or None (see resolve) -> (model, ModelConfig). build_options: as for models.build."""
     path = resolve(path)
     config, _ = about(path)
     model = models.build(config, **build_options)
@@ -54,19 +54,37 @@ def load(path, **build_options):
     return model, config
 
 
-def resolve(path=None):
-    """The weight file that a user means: the file named, a workdir's best, or with None the newest run's best."""
+def resolve(path=None, *, variant=None, scale=None):
+    """The weight file that a user means: the file named, a workdir's best, or with None the newest run's best.
+
+    variant, scale: what the weights must be of, and with None the newest run is one of these.
+    Raises ValueError when there is no such file.
+    """
     if path is None:
-        found = sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime)
-        if not found:
-            raise ValueError(
-                f"no trained run in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights FILE_OR_WORKDIR"
-            )
-        return found[-1]
+        runs = sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime, reverse=True)
+        for run in runs:
+            if _fits(run, variant, scale):
+                return run
+        wanted = f" of {variant or 'any variant'} x{scale or 'any'}" if variant or scale else ""
+        raise ValueError(
+            f"no trained run{wanted} in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights"
+        )
     path = pathlib.Path(path)
-    if not path.is_dir():
-        return path
+    if path.is_dir():
+        path = _of_workdir(path)
+    if not _fits(path, variant, scale):
+        config, _ = about(path)
+        raise ValueError(f"{path} holds {name_of(config)} x{config.scale}, not {variant or 'any'} x{scale or 'any'}")
+    return path
+
+
+def _of_workdir(workdir):
     for name in (BEST, LAST):
-        if (path / name).is_file():
-            return path / name
-    raise ValueError(f"no {BEST} or {LAST} in {path}; is this a workdir of keras_rfdn.train that has validated once?")
+        if (workdir / name).is_file():
+            return workdir / name
+    raise ValueError(f"no {BEST} or {LAST} in {workdir}; is it a workdir of keras_rfdn.train that has validated once?")
+
+
+def _fits(path, variant, scale):
+    config, _ = about(path)
+    return variant in (None, name_of(config)) and scale in (None, config.scale)

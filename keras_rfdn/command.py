@@ -1,30 +1,58 @@
 """From a dataclass to a command: its fields are the flags, its docstring the help."""
 
+import functools
 import pathlib
 import sys
 import traceback
 
-from absl import app
-from etils import eapp
+import simple_parsing
+from absl import app, flags, logging
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGES = ("data", "keras_rfdn", "tflite")
 
 
 def run(main, config_class):
     """Parse the command line into config_class, call main(config), exit.
 
-    An error that our own code raised for the user (ValueError) is printed as one line and exits with status 2; any
-    other exception keeps its traceback.
+    A ValueError or RuntimeError that our own code raised for the user is printed as one line and exits with status 2;
+    any other exception keeps its traceback.
     """
 
     def guarded(config):
         try:
             main(config)
-        except ValueError as error:
-            raised_in = pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-            if not any(raised_in.is_relative_to(ROOT / package) for package in ("data", "keras_rfdn", "tflite")):
+        except (ValueError, RuntimeError) as error:
+            if not _is_ours(traceback.extract_tb(error.__traceback__)[-1].filename):
                 raise
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 
-    app.run(guarded, flags_parser=eapp.make_flags_parser(config_class))
+    logging.get_absl_handler().addFilter(_ours_or_serious)
+    app.run(guarded, flags_parser=functools.partial(_parse, config_class))
+
+
+def _ours_or_serious(record):
+    """Keep TensorFlow's chatter about saving and converting out of the log, but none of its warnings."""
+    return record.levelno > logging.converter.STANDARD_INFO or _is_ours(record.pathname)
+
+
+def _is_ours(file):
+    return any(pathlib.Path(file).resolve().is_relative_to(ROOT / package) for package in PACKAGES)
+
+
+def _parse(config_class, argv):
+    """argv -> config_class, where an unknown flag or a word too many stops with the usage and status 2.
+
+    etils.eapp.make_flags_parser would do, but it ignores words and answers an unknown flag with a traceback.
+    """
+    parser = simple_parsing.ArgumentParser()
+    parser.add_arguments(config_class, "config")
+    parsed, rest = parser.parse_known_args(argv[1:])
+    try:
+        words = flags.FLAGS(argv[:1] + rest)[1:]  # absl's own, --verbosity for one
+    except flags.Error as error:
+        parser.error(str(error))
+    if words:
+        parser.error(f"unexpected: {' '.join(words)}")
+    return parsed.config

@@ -3,6 +3,7 @@
 import dataclasses
 
 SCALES = (2, 3, 4)
+SMALLEST_INPUT = 15  # LR pixels; below, ESA's stride-2 convolution leaves its 7x7 pool nothing to work on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,3 +34,11 @@ def variant(name, scale):
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {SCALES}, got {scale}")
     return dataclasses.replace(VARIANTS[name], scale=scale)
+
+
+def name_of(config):
+    """The variant's name, or its block's for a network that is in no row of VARIANTS."""
+    for name, row in VARIANTS.items():
+        if dataclasses.replace(row, scale=config.scale) == config:
+            return name
+    return config.block

@@ -4,7 +4,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 LRELU_SLOPE = 0.05  # the authors' released code
-SMALLEST_INPUT = 15  # pixels; below, ESA's stride-2 convolution leaves its 7x7 pool nothing to work on
 
 
 def conv(x, filters, kernel_size, *, name, strides=1, padding="same", dtype=None):

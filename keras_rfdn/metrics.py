@@ -23,7 +23,7 @@ def psnr_y(sr, hr, *, shave):
 
 
 def ssim_y(sr, hr, *, shave):
-    """SSIM on BT.601 luma with the 11x11 gaussian of 1.5 pixels and no padding (Wang et al. 2004, their MATLAB code)."""
+    """SSIM on BT.601 luma with an 11x11 gaussian of 1.5 pixels, unpadded (Wang et al. 2004, their MATLAB code)."""
     return _ssim(*map(luma, _shave(sr, hr, shave)))
 
 

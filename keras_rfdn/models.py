@@ -5,7 +5,8 @@ import contextlib
 import tf_keras as keras
 
 from keras_rfdn.blocks import BLOCKS
-from keras_rfdn.layers import SMALLEST_INPUT, PixelShuffle, conv, lrelu
+from keras_rfdn.config import SMALLEST_INPUT as SMALLEST_INPUT
+from keras_rfdn.layers import PixelShuffle, conv, lrelu
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -13,7 +14,7 @@ POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed
 def build(config, *, height=None, width=None, batch=None, precision="float32"):
     """The network of a ModelConfig with fresh weights.
 
-    Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (layers.SMALLEST_INPUT). Output: float32 RGB
+    Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (config.SMALLEST_INPUT). Output: float32 RGB
     [n, h * scale, w * scale, 3], 0..255 but for overshoot, not clipped. Inside, features are of images in 0..1.
     height, width, batch: fix a dimension, for TFLite; None leaves it open.
     precision: compute type, a key of POLICIES; variables, the last convolution and the output stay float32.

@@ -1,14 +1,36 @@
 """Upscaling: functions `upscale(lr) -> sr` on uint8 RGB images, and the command
 
-    python -m keras_rfdn.upscale IN OUT            an image, or every image of a folder
+python -m keras_rfdn.upscale IN OUT            an image, or every image of a folder
 """
 
-import itertools
+import dataclasses
+import os
+import pathlib
 
 import numpy as np
+import simple_parsing
 import tensorflow as tf
+import tqdm
+from absl import logging
+from PIL import Image
 
-from keras_rfdn.layers import SMALLEST_INPUT
+from data import bicubic, images
+from keras_rfdn import checkpoint, command
+from keras_rfdn.config import SMALLEST_INPUT, name_of
+from keras_rfdn.tiling import padded, tiled
+
+
+@dataclasses.dataclass(frozen=True)
+class UpscaleConfig:
+    """Upscale an image, or every image of a folder; transparency, orientation and colour profile are kept."""
+
+    input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
+    output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
+    weights: str | None = None  # weight file, workdir or .tflite; by default the newest run
+    variant: str | None = None  # by default that of the weights
+    scale: int | None = None  # by default that of the weights
+    tile: int = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
+    overwrite: bool = False  # write over files that are there
 
 
 def from_model(model):
@@ -23,54 +45,97 @@ def from_model(model):
     return padded(upscale, SMALLEST_INPUT, SMALLEST_INPUT)
 
 
-def padded(upscale, height, width):
-    """upscale, for images below height x width too: they are padded by reflection, and the result is cropped."""
+def open_upscaler(weights=None, *, variant=None, scale=None):
+    """(upscale, scale, what it is in words) from a weight file, a workdir, a .tflite, or with None the newest run.
 
-    def wrapped(lr):
-        h, w = lr.shape[:2]
-        missing = max(0, height - h), max(0, width - w)
-        if not any(missing):
-            return upscale(lr)
-        sr = upscale(np.pad(lr, [(0, missing[0]), (0, missing[1]), (0, 0)], "reflect"))
-        scale = sr.shape[0] // max(h, height)
-        return sr[: h * scale, : w * scale]
-
-    return wrapped
-
-
-def tiled(upscale, height, width, *, overlap=24):
-    """upscale, for images above height x width too, in tiles of that size; memory is then bounded by one tile's.
-
-    Tiles are spread evenly, share 2 * overlap LR pixels or more with the next one, and each pixel comes from the tile
-    that has more context around it. Equal to the whole image for an upscaler that looks no further than overlap;
-    RFDN's attention looks at all it is given, so its result differs a little.
+    Raises ValueError when there is no such file, or it is not of the variant or scale asked for.
     """
-    if min(height, width) <= 2 * overlap:
-        raise ValueError(f"tiles of {height}x{width} have no inside with an overlap of {overlap} on every side")
+    if weights is not None and str(weights).endswith(".tflite"):
+        # The one place where this package looks at the later one, so that its commands take either kind of file.
+        from tflite import runtime
 
-    def wrapped(lr):
-        h, w = lr.shape[:2]
-        if h <= height and w <= width:
-            return upscale(lr)
-        sr = None
-        for (top, y0, y1), (left, x0, x1) in itertools.product(
-            _windows(h, height, overlap), _windows(w, width, overlap)
-        ):
-            tile = upscale(lr[top : top + height, left : left + width])
-            scale = tile.shape[0] // min(height, h)
-            if sr is None:
-                sr = np.empty((h * scale, w * scale, 3), np.uint8)
-            sr[y0 * scale : y1 * scale, x0 * scale : x1 * scale] = tile[
-                (y0 - top) * scale : (y1 - top) * scale, (x0 - left) * scale : (x1 - left) * scale
-            ]
-        return sr
-
-    return wrapped
+        model = runtime.Model(weights)
+        if variant is not None or scale not in (None, model.scale):
+            raise ValueError(f"{weights} upscales x{model.scale} and tells no variant; leave --variant and --scale out")
+        return runtime.from_tflite(weights), model.scale, str(weights)
+    path = checkpoint.resolve(weights, variant=variant, scale=scale)
+    model, config = checkpoint.load(path)
+    return from_model(model), config.scale, f"{name_of(config)} of {path}"
 
 
-def _windows(size, tile, overlap):
-    """Along one axis: (start of the tile, start and end of what is kept of it) for each tile."""
-    count = 1 if size <= tile else -((2 * overlap - size) // (tile - 2 * overlap))
-    starts = np.linspace(0, max(0, size - tile), count).round().astype(int).tolist()
-    cuts = [0] + [(a + tile + b) // 2 for a, b in itertools.pairwise(starts)] + [size]
-    return list(zip(starts, cuts[:-1], cuts[1:], strict=True))
+def upscale_image(image, upscale):
+    """Pillow image of any mode -> Pillow image, RGB or RGBA; transparency is upscaled by bicubic."""
+    if not image.has_transparency_data:
+        return Image.fromarray(upscale(images.to_rgb(image)))
+    rgba = np.asarray(image.convert("RGBA"))
+    sr = upscale(np.ascontiguousarray(rgba[..., :3]))
+    alpha = bicubic.upscale(rgba[..., 3:], sr.shape[0] // rgba.shape[0])
+    return Image.fromarray(np.concatenate([sr, alpha], axis=2))
+
+
+def upscale_file(source, target, upscale):
+    """Image file -> upscaled image file of the format that target's suffix names, written whole or not at all.
+
+    Raises ValueError when source can't be read or target's format is unknown. A JPEG or BMP, which hold no
+    transparency, gets it laid on white.
+    """
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    kind = Image.registered_extensions().get(target.suffix.lower())
+    if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
+        raise ValueError(f"{target} must end in .png, .jpg, .webp, .bmp or .tif")
+    image = images.open_upright(source)
+    keep = {key: image.info[key] for key in ("icc_profile",) if image.info.get(key)}
+    result = upscale_image(image, upscale)
+    if kind in ("JPEG", "BMP"):
+        result = Image.fromarray(images.to_rgb(result))
+    quality = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        result.save(partial, kind, **keep, **quality)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def main(config):
+    """Writes the upscaled files and returns their paths. Files of a folder that can't be read are named at the end."""
+    jobs = _jobs(config)
+    upscaler, scale, source = open_upscaler(config.weights, variant=config.variant, scale=config.scale)
+    upscaler = tiled(upscaler, config.tile, config.tile)
+    logging.info("x%d with %s", scale, source)
+    failed = []
+    for lr_path, sr_path in tqdm.tqdm(jobs, unit=" images", disable=len(jobs) < 2 or None):
+        try:
+            upscale_file(lr_path, sr_path, upscaler)
+        except ValueError as error:
+            failed.append(str(error))
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(jobs)} not upscaled:\n" + "\n".join(failed))
+    return [sr_path for _, sr_path in jobs]
+
+
+def _jobs(config):
+    """[(LR file, SR file)]: of a folder those that are not there yet, so that a killed run goes on where it was."""
+    source, target = pathlib.Path(config.input), pathlib.Path(config.output)
+    if not source.is_dir():
+        if not source.is_file():
+            raise ValueError(f"no image or folder at {source}")
+        if target.is_dir():
+            target = target / source.name
+        if target.exists() and not config.overwrite:
+            raise ValueError(f"{target} is there already; name another file, or say --overwrite")
+        return [(source, target)]
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{target} is a file, but {source} is a folder; name a folder")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"{target} lies in {source}, whose images are read; name a folder outside it")
+    jobs = [(path, target / path.relative_to(source)) for path in images.find(source)]
+    todo = [job for job in jobs if config.overwrite or not job[1].exists()]
+    if len(todo) < len(jobs):
+        logging.info("%d of %d are in %s already; --overwrite remakes them", len(jobs) - len(todo), len(jobs), target)
+    return todo
+
+
+if __name__ == "__main__":
+    command.run(main, UpscaleConfig)
