@@ -1,0 +1,1 @@
+"""From Keras weights to quantized TFLite files: conversion, validation and benchmarks."""

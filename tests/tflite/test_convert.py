@@ -1,0 +1,149 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import sample
+from keras_rfdn import checkpoint, metrics, models
+from keras_rfdn.config import ModelConfig
+from tflite import convert, describe, runtime
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Folder of two images to calibrate on."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in (3, 4):
+        Image.fromarray(sample.dead_leaves(120, seed=seed)).save(folder / f"{seed}.png")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_weights, photographs, tmp_path_factory):
+    """Function (precision, shape) -> path of the .tflite that main makes of tiny_weights."""
+    folder = tmp_path_factory.mktemp("converted")
+
+    def run(precision, shape="1,32,40,3"):
+        out = folder / f"{precision}_{shape}.tflite"
+        if not out.exists():
+            flag = {} if precision == "float32" else {precision: True}
+            config = convert.ConvertConfig(
+                weights=tiny_weights, shape=shape, out=str(out), calibration=photographs, calibration_frames=4, **flag
+            )
+            assert convert.main(config) == out
+        return out
+
+    return run
+
+
+LR = sample.dead_leaves(60, seed=9)[:32, :40]
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "least_db"),
+    [("float32", "float32", 60), ("float16", "float32", 55)],
+)
+def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dtype, least_db):
+    path = converted(precision)
+    description = describe.describe(path)
+    (tensor_in,), (tensor_out,) = description.inputs, description.outputs
+    assert (tensor_in.dtype, tensor_in.shape) == (dtype, (1, 32, 40, 3))
+    assert (tensor_out.dtype, tensor_out.shape) == (dtype, (1, 64, 80, 3))
+    assert description.float_operators
+    sr, wanted = runtime.from_tflite(path)(LR), tiny_upscale(LR)
+    assert (sr == wanted).all() or metrics.psnr(sr, wanted, shave=0) > least_db
+
+
+@pytest.mark.parametrize("shape", ["1,32,40,3", "dynamic"])
+def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale, shape):
+    path = converted("int8", shape)
+    description = describe.describe(path)
+    assert description.operators["CONV_2D"] == 34  # 8 and 7 of the attention in each block, 4 around
+    assert description.float_operators == {}
+    assert set(description.activations) <= {"int8", "uint8", "int32"}
+    for tensor in description.inputs + description.outputs:
+        assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("uint8", 1.0, 0)
+    sr, wanted = runtime.from_tflite(path)(LR), tiny_upscale(LR)
+    assert metrics.psnr(sr, wanted, shave=0) > 25
+    assert metrics.psnr(sr, wanted, shave=0) > metrics.psnr(np.full_like(wanted, 128), wanted, shave=0) + 5
+
+
+def test_weights_are_stored_in_the_precision_asked_for(converted):
+    constants = {p: describe.describe(converted(p)).constants for p in ("float32", "float16", "int8")}
+    assert "float16" in constants["float16"]
+    assert "int8" in constants["int8"]
+    assert not {"float16", "int8"} & set(constants["float32"])
+
+
+def test_dynamic_stores_int8_weights():
+    """LiteRT's converter leaves weights below 1024 numbers as they are, and with them all of the tiny model's."""
+    config = ModelConfig("rfdb", channels=16, num_blocks=1, attention="esa", reduction=4, scale=2)
+    content = convert.convert(models.build(config), config, "dynamic", height=20, width=20)
+    assert describe.describe(content).constants["int8"] == 6  # the 3x3 kernels outside the attention
+
+
+def test_overshoot_is_clipped(tiny_weights, photographs, tmp_path):
+    """A network that gives values far outside 0..255 must end in black and white in int8 as it does in float."""
+    weights = tmp_path / "overshoot.h5"
+    model, config = checkpoint.load(tiny_weights)
+    last = model.get_layer("upsampler.0")
+    kernel, bias = last.get_weights()
+    last.set_weights([8 * kernel, 8 * (bias - 0.5) + 0.5])
+    checkpoint.save(model, config, weights)
+    out = convert.main(
+        convert.ConvertConfig(
+            weights=str(weights), shape="1,32,40,3", int8=True, out=str(tmp_path / "o.tflite"), calibration=photographs
+        )
+    )
+    sr = runtime.from_tflite(out)(LR).astype(int)
+    exact = model(LR[None].astype(np.float32))[0].numpy()
+    assert (exact < -30).any()
+    assert (exact > 285).any()
+    assert sr[exact < -30].max() < 40
+    assert sr[exact > 285].min() > 215
+
+
+def test_a_failed_conversion_leaves_the_old_file(tiny_weights, tmp_path, monkeypatch):
+    out = tmp_path / "model.tflite"
+    out.write_bytes(b"precious")
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: b"....TFL3 broken")
+    with pytest.raises(ValueError, match="not a valid"):
+        convert.main(convert.ConvertConfig(weights=tiny_weights, shape="1,32,40,3", out=str(out)))
+    assert out.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["model.tflite"]
+
+
+def test_without_weights_the_newest_run_is_taken(tiny_weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no trained run in runs/"):
+        convert.main(convert.ConvertConfig())
+    checkpoint.save(*checkpoint.load(tiny_weights), "runs/mine/best.h5")
+    out = convert.main(convert.ConvertConfig(shape="1,32,40,3"))
+    assert str(out) == "runs/mine/rfdb_x2_float32_32x40.tflite"
+    with pytest.raises(ValueError, match="no trained run of any variant x4"):
+        convert.main(convert.ConvertConfig(scale=4))
+    with pytest.raises(ValueError, match=r"holds rfdb x2, not rfdn x2"):
+        convert.main(convert.ConvertConfig(weights="runs/mine", variant="rfdn", scale=2))
+
+
+@pytest.mark.parametrize("shape", ["180,320", "2,180,320,3", "1,180,320,1", "1,10,320,3", "any"])
+def test_bad_shapes_are_refused(shape, tiny_weights):
+    with pytest.raises(ValueError, match="--shape must be"):
+        convert.main(convert.ConvertConfig(weights=tiny_weights, shape=shape))
+
+
+def test_two_precisions_are_refused(tiny_weights):
+    with pytest.raises(ValueError, match="--float16 --int8"):
+        convert.main(convert.ConvertConfig(weights=tiny_weights, int8=True, float16=True))
+
+
+@pytest.mark.parametrize("command", [["tflite/convert.py"], ["-m", "tflite.convert"]])
+def test_starts_as_a_script_and_as_a_module(command, root):
+    result = subprocess.run(
+        [sys.executable, *command, "--weights", "nowhere.h5"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: no weight file at nowhere.h5")

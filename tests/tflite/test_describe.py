@@ -1,0 +1,108 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from ai_edge_litert.tools import flatbuffer_utils
+
+from keras_rfdn.layers import PixelShuffle
+from tflite import describe
+
+
+@pytest.fixture(scope="module")
+def three_operators():
+    """Keras model of a convolution, a pixel shuffle and a multiplication, 3x8x8 -> 3x16x16."""
+    lr = keras.Input((8, 8, 3), 1, name="lr")
+    x = PixelShuffle(2)(keras.layers.Conv2D(12, 3, padding="same", bias_initializer="ones")(lr))
+    return keras.Model(lr, keras.layers.Rescaling(3.0)(x))
+
+
+OPERATORS = {"CONV_2D": 1, "DEPTH_TO_SPACE": 1, "MUL": 1}
+
+
+def test_known_graph(three_operators, to_tflite):
+    path = to_tflite(three_operators, "three")
+    with open(path, "rb") as file:
+        content = file.read()
+    description = describe.describe(path)
+    assert description == describe.describe(content)
+    assert description.operators == description.float_operators == OPERATORS
+    assert description.constants == {"float32": 3}  # kernel, bias, factor
+    assert description.activations == {"float32": 4}  # the input and each operator's result
+    assert description.size_bytes == len(content)
+    (lr,), (sr,) = description.inputs, description.outputs
+    assert (lr.dtype, lr.shape, lr.scale, lr.zero_point) == ("float32", (1, 8, 8, 3), None, None)
+    assert (sr.dtype, sr.shape) == ("float32", (1, 16, 16, 3))
+    assert "lr" in lr.name
+
+
+def test_int8_inside_float_outside(three_operators, to_tflite, int8_settings, rng):
+    frames = rng.uniform(0, 255, (2, 8, 8, 3))
+    description = describe.describe(to_tflite(three_operators, "hybrid", **int8_settings(frames, tf.float32)))
+    assert description.operators == {**OPERATORS, "QUANTIZE": 1, "DEQUANTIZE": 1}
+    assert description.float_operators == {"QUANTIZE": 1, "DEQUANTIZE": 1}
+    assert description.activations == {"int8": 4, "float32": 2}
+
+
+def test_int8_throughout(three_operators, to_tflite, int8_settings):
+    frames = [np.full((8, 8, 3), level) for level in (0, 200)]
+    description = describe.describe(to_tflite(three_operators, "uint8", **int8_settings(frames, tf.uint8)))
+    assert description.operators == {**OPERATORS, "QUANTIZE": 2}  # between uint8 and int8
+    assert description.float_operators == {}
+    assert description.constants == {"int8": 2, "int32": 1}
+    (lr,) = description.inputs
+    assert (lr.dtype, lr.zero_point) == ("uint8", 0)
+    assert lr.scale == pytest.approx(200 / 255)
+
+
+def test_float16_weights_are_float(three_operators, to_tflite):
+    spec = tf.lite.TargetSpec()
+    spec.supported_types = [tf.float16]
+    settings = {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": spec}
+    description = describe.describe(to_tflite(three_operators, "float16", **settings))
+    assert description.constants == {"float16": 3}
+    assert description.float_operators == {**OPERATORS, "DEQUANTIZE": 3}
+
+
+def test_float_of_half_width_is_float_too(three_operators, to_tflite):
+    graph = flatbuffer_utils.read_model(to_tflite(three_operators, "three"))
+    for tensor in graph.subgraphs[0].tensors:
+        tensor.type = flatbuffer_utils.TensorType.FLOAT16
+    description = describe.describe(bytes(flatbuffer_utils.convert_object_to_bytearray(graph)))
+    assert description.float_operators == OPERATORS
+    assert description.activations == {"float16": 4}
+
+
+def test_open_sizes(open_tflite):
+    description = describe.describe(open_tflite)
+    assert description.inputs[0].shape[1:] == (-1, -1, 3)
+    assert description.operators["RESIZE_BILINEAR"] == 2  # one ESA per block
+    assert list(description.operators.values()) == sorted(description.operators.values(), reverse=True)
+
+
+def test_refuses_what_it_cannot_read(tmp_path, open_tflite):
+    with pytest.raises(ValueError, match="no file at"):
+        describe.describe(tmp_path / "gone.tflite")
+    with pytest.raises(ValueError, match="mark TFL3"):
+        describe.describe(b"")
+    with open(open_tflite, "rb") as file:
+        content = file.read()
+    for size in (8, 40, 1000, len(content) // 2):
+        (tmp_path / "cut.tflite").write_bytes(content[:size])
+        with pytest.raises(ValueError, match=r"cut\.tflite is a broken TFLite model"):
+            describe.describe(tmp_path / "cut.tflite")
+
+
+@pytest.mark.parametrize("command", [["tflite/describe.py"], ["-m", "tflite.describe"]])
+def test_command_prints_a_column_for_each_model(three_operators, to_tflite, nearest_tflite, root, command):
+    path = to_tflite(three_operators, "three")
+    done = subprocess.run(
+        [sys.executable, *command, path, nearest_tflite], cwd=root, capture_output=True, text=True, check=True
+    )
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == [path, nearest_tflite]
+    for name in OPERATORS:
+        assert [name, "1", "(1", "float)", "1" if name == "MUL" else "0"] in lines  # nearest multiplies sizes
+    assert ["RESIZE_NEAREST_NEIGHBOR", "0", "1", "(1", "float)"] in lines

@@ -1,0 +1,252 @@
+"""How fast .tflite files run here, side by side:
+
+    python tflite/benchmark.py MODEL.tflite... --threads 2
+
+Every model lives in a process of its own, so that its memory can be told from the others'. After a warm-up the models
+take turns, in a new order each round, so that noise from outside hits all alike. What is timed is the network alone:
+no conversion of the image on either side.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import multiprocessing
+import os
+import pathlib
+import platform
+import random
+import statistics
+
+import numpy as np
+import simple_parsing
+import tqdm
+
+from keras_rfdn import command, report
+from tflite.describe import read_bytes
+from tflite.runtime import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """Time TFLite files, interleaved; the first is what the others are compared with."""
+
+    models: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="MODEL.tflite")
+    threads: int = min(4, os.cpu_count() or 1)  # by default one per core, at most the four large cores of a phone
+    xnnpack: bool = True  # --noxnnpack leaves LiteRT's own kernels
+    rounds: int = 20  # timed runs of each model
+    warmup: int = 3  # runs of each model before
+    height: int = 180  # LR pixels, for models that leave their size open
+    width: int = 320
+    json: str | None = None  # file for all that was measured, every run included
+
+
+def main(config):
+    """Prints a table and returns what --json writes.
+
+    A dictionary of date, machine (processor, instructions, cores, system), python and litert (versions), threads,
+    xnnpack, rounds, warmup and models, one dictionary each: model, size_bytes, dtype, lr and sr (height, width),
+    latencies_ms (a number per round), median_ms, p90_ms, min_ms, frames_per_second, megapixels_per_second (output),
+    ratio (median over the rounds of its time to the first model's in the same round), peak_bytes (resident memory of
+    its process at most) and memory_bytes (how much of it came after the model was opened); both None where there is no
+    /proc. Raises ValueError for a model that does not run.
+    """
+    if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
+        raise ValueError(
+            f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
+            f"got {config.rounds}, {config.threads} and {config.warmup}"
+        )
+    workers = []
+    try:
+        for path in config.models:
+            workers.append(Worker(path, config))
+        latencies_ms = interleave([worker.invoke_ms for worker in workers], config.rounds)
+        models = [
+            {**worker.facts, **worker.memory(), **summary(own_ms, latencies_ms[0], worker.facts["sr"])}
+            for worker, own_ms in zip(workers, latencies_ms, strict=True)
+        ]
+    finally:
+        for worker in workers:
+            worker.close()
+    result = {**surroundings(), **_settings(config), "models": models}
+    print(table(result))
+    if config.json:
+        report.write_json(config.json, result)
+    return result
+
+
+def interleave(functions, rounds, *, seed=0):
+    """Call each function once a round, in a new order every time -> their results, a list per function."""
+    results = [[] for _ in functions]
+    order, generator = list(range(len(functions))), random.Random(seed)
+    for _ in tqdm.trange(rounds, desc="rounds", disable=None):
+        generator.shuffle(order)
+        for i in order:
+            results[i].append(functions[i]())
+    return results
+
+
+def summary(latencies_ms, first_ms, sr_size):
+    """Latencies of a model and of the first model, round by round, and (height, width) of its output -> statistics."""
+    median_ms = statistics.median(latencies_ms)
+    return {
+        "latencies_ms": latencies_ms,
+        "median_ms": median_ms,
+        "p90_ms": float(np.percentile(latencies_ms, 90)),
+        "min_ms": min(latencies_ms),
+        "frames_per_second": 1000 / median_ms,
+        "megapixels_per_second": sr_size[0] * sr_size[1] / 1e3 / median_ms,
+        "ratio": statistics.median(own / first for own, first in zip(latencies_ms, first_ms, strict=True)),
+    }
+
+
+def surroundings():
+    """What a latency depends on besides the model: date, machine, versions."""
+    return {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": machine(),
+        "python": platform.python_version(),
+        "litert": importlib.metadata.version("ai-edge-litert"),
+    }
+
+
+# Instruction sets that decide how fast int8, bfloat16 and float convolutions are.
+INSTRUCTIONS = (
+    *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),  # x86
+    *("asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),  # Arm
+)
+
+
+def machine():
+    """The processor's name, which INSTRUCTIONS it has, how many cores, the system; from /proc/cpuinfo where it is."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    lines = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line] if cpuinfo.exists() else []
+    facts = {key.strip(): value.strip() for key, value in lines}
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    return {
+        "processor": facts.get("model name") or facts.get("Hardware") or platform.processor() or platform.machine(),
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+def table(result):
+    """Result of main -> text."""
+    where, models = result["machine"], result["models"]
+    title = (
+        f"{where['processor']} ({where['cores']} cores; {' '.join(where['instructions'])}), LiteRT {result['litert']}, "
+        f"{result['threads']} threads, XNNPACK {'on' if result['xnnpack'] else 'off'}, {result['rounds']} rounds"
+    )
+    header = [
+        "model",
+        "type",
+        "input",
+        "median ms",
+        "p90",
+        "min",
+        "ratio",
+        "frames/s",
+        "Mpixel/s",
+        "memory MB",
+        "peak MB",
+    ]
+    rows = [
+        [
+            m["model"],
+            m["dtype"],
+            "{1}x{0}".format(*m["lr"]),
+            *(f"{m[key]:.2f}" for key in ("median_ms", "p90_ms", "min_ms", "ratio")),
+            *(f"{m[key]:.1f}" for key in ("frames_per_second", "megapixels_per_second")),
+            *("-" if m[key] is None else f"{m[key] / 1e6:.1f}" for key in ("memory_bytes", "peak_bytes")),
+        ]
+        for m in models
+    ]
+    notes = "ratio: time to the first model's, median over rounds; memory: what the model added to its process's peak"
+    return f"{title}\n{report.table(header, rows)}\n{notes}"
+
+
+def _settings(config):
+    return {key: getattr(config, key) for key in ("threads", "xnnpack", "rounds", "warmup")}
+
+
+class Worker:
+    """A model in a process of its own, opened, warmed up and with an image loaded. facts: what is known of it."""
+
+    def __init__(self, path, config):
+        self.path = path
+        size_bytes = len(read_bytes(path))
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        try:
+            self.facts = {"model": path, "size_bytes": size_bytes, **self._call(_open, path, config)}
+        except BaseException:
+            self.close()
+            raise
+
+    def invoke_ms(self):
+        return self._call(_invoke_ms)
+
+    def memory(self):
+        return self._call(_memory)
+
+    def close(self):
+        self._pool.shutdown()
+
+    def _call(self, function, *arguments):
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise RuntimeError(f"the process of {self.path} died; was memory short? Try a smaller size") from error
+        except ValueError as error:
+            raise ValueError(str(error)) from error  # from here, as the message is meant for the user
+
+
+# What follows runs in a worker's process.
+
+_opened = {}  # model, and the resident bytes before it
+
+
+def _open(path, config):
+    _reset_peak()
+    _opened["before"] = _status_bytes("VmRSS")
+    model = _opened["model"] = Model(path, threads=config.threads, xnnpack=config.xnnpack)
+    height, width = model.height or config.height, model.width or config.width
+    model.load(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    for _ in range(config.warmup):
+        model.invoke_ms()
+    return {
+        "dtype": model.input_dtype.name,
+        "lr": (height, width),
+        "sr": (height * model.scale, width * model.scale),
+    }
+
+
+def _invoke_ms():
+    return _opened["model"].invoke_ms()
+
+
+def _memory():
+    peak = _status_bytes("VmHWM")
+    return {"peak_bytes": peak, "memory_bytes": peak and peak - _opened["before"]}
+
+
+def _reset_peak():
+    """Set the process's recorded peak to what it holds now; imports may have taken more for a moment."""
+    with contextlib.suppress(OSError):  # no /proc, or a sandbox forbids it: the peak is some megabytes too high then
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status_bytes(key):
+    """A line of Linux's /proc/self/status in bytes, or None elsewhere.
+
+    Not getrusage: its maximum is inherited from the parent process.
+    """
+    status = pathlib.Path("/proc/self/status")
+    if not status.exists():
+        return None
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(f"{key}:"))
+
+
+if __name__ == "__main__":
+    command.run(main, BenchmarkConfig)

@@ -1,0 +1,173 @@
+"""Trained weights -> TFLite:
+
+python tflite/convert.py --int8                        the newest run, fully integer, uint8 pixels in and out
+python tflite/convert.py --float16 --weights FILE      half-size weights
+"""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+from ai_edge_litert.tools import flatbuffer_utils
+
+from data import folders, sample
+from keras_rfdn import checkpoint, command
+from keras_rfdn.config import SMALLEST_INPUT, name_of
+from tflite import calibration, describe, rewrite, runtime
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """Convert trained weights to TFLite; without a precision flag to float32."""
+
+    int8: bool = False  # fully integer, uint8 in and out: 0..255 as they are
+    float16: bool = False  # float16 weights, float in and out
+    dynamic: bool = False  # int8 weights, float activations, float in and out
+    weights: str | None = None  # weight file or workdir; by default the newest run, of --variant and --scale if given
+    variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
+    scale: int | None = None  # 2, 3 or 4
+    shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width (slower: delegates want fixed sizes)
+    out: str | None = None  # by default beside the weights, named by variant, scale, precision and shape
+    calibration: str | None = None  # int8: folder of HR images to learn ranges from; by default data.sample's
+    calibration_images: int = 200  # int8: of them, the first so many
+    calibration_frames: int = 8  # int8: mosaics of the input's size, made of patches of about 64x64
+
+
+def float32(converter, frames):
+    """Float weights and activations."""
+
+
+def float16(converter, frames):
+    """Weights stored as float16; computed in float32, or float16 where a delegate has it."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def dynamic(converter, frames):
+    """Weights in int8 per channel; activations quantized at run time."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def int8(converter, frames):
+    """Weights in int8 per channel, activations in int8 per tensor with ranges from frames, nothing in float."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([frame[None].astype(np.float32)] for frame in frames)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+
+PRECISIONS = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8}
+
+
+def convert(model, config, precision, *, height=None, width=None, frames=()):
+    """Keras model from models.build(config) -> bytes of a TFLite file.
+
+    precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. frames: int8 only, uint8 RGB
+    [height, width, 3] each. Input and output are RGB 0..255: float32, or for int8 uint8 with scale 1 and zero point 0.
+    """
+    folded = rewrite.fold_value_range(model, config, height=height, width=width)
+    # Straight from the traced function: from_keras_model would write a SavedModel to disk and read it again first.
+    traced = tf.function(folded).get_concrete_function(tf.TensorSpec([1, height, width, 3], name="lr"))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], folded)
+    PRECISIONS[precision](converter, frames)
+    content = converter.convert()
+    return pixels_out(content) if precision == "int8" else content
+
+
+def pixels_out(content):
+    """An int8 TFLite model -> the same with an output of scale 1 and zero point 0: its integers are grey levels.
+
+    The converter makes the output's range from calibration, overshoot below 0 and above 255 included, and would spend
+    codes on values that no pixel can have. Its last convolution may requantize to any range and saturates at the
+    range's ends, which is the clipping to 0..255 that an image needs anyway.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    (graph,) = model.subgraphs
+    (output,) = graph.outputs
+    producer = {index: op for op in graph.operators for index in op.outputs}
+    chain = [output]  # back from the output, over operations that only move values, to the convolution
+    while flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) in ("QUANTIZE", "DEPTH_TO_SPACE"):
+        chain.append(producer[chain[-1]].inputs[0])
+    if flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) != "CONV_2D":
+        raise ValueError("the network must end in a convolution and a pixel shuffle for its output to be requantized")
+    for index in chain:
+        tensor = graph.tensors[index]
+        zero_point = 0 if flatbuffer_utils.type_to_name(tensor.type) == "UINT8" else -128
+        tensor.quantization.scale = np.array([1.0], np.float32)
+        tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
+        tensor.quantization.min = tensor.quantization.max = None
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def main(config):
+    """Writes the .tflite and returns its path."""
+    precision, (height, width) = _precision(config), _size(config.shape)
+    weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
+    model, model_config = checkpoint.load(weights)
+    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}"
+    out = pathlib.Path(config.out or weights.parent / f"{name}{_suffix(height, width)}.tflite")
+    logging.info("%s (%s) -> %s", weights, name, out)
+    frames = _frames(config, model_config.scale, height, width) if precision == "int8" else ()
+    content = convert(model, model_config, precision, height=height, width=width, frames=frames)
+    write(content, out)
+    print(describe.table([out.name], [describe.describe(content)]))
+    return out
+
+
+def write(content, path):
+    """Bytes of a TFLite file -> a file, under its name only when LiteRT has loaded it and run it once."""
+    runtime.Model(content)  # opens, allocates and runs
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _precision(config):
+    named = [precision for precision in PRECISIONS if getattr(config, precision, False)]
+    if len(named) > 1:
+        raise ValueError(f"one precision at a time, got {' '.join(f'--{n}' for n in named)}")
+    return named[0] if named else "float32"
+
+
+def _size(shape):
+    """ "1,180,320,3" -> (180, 320); "dynamic" -> (None, None)."""
+    if shape == "dynamic":
+        return None, None
+    try:
+        batch, height, width, channels = (int(size) for size in shape.split(","))
+    except ValueError:
+        batch = None
+    if batch != 1 or channels != 3 or min(height, width) < SMALLEST_INPUT:
+        raise ValueError(
+            f"--shape must be dynamic or 1,HEIGHT,WIDTH,3 in LR pixels, {SMALLEST_INPUT} or more each, got {shape}"
+        )
+    return height, width
+
+
+def _suffix(height, width):
+    return "_dynamic" if height is None else f"_{height}x{width}"
+
+
+def _frames(config, scale, height, width):
+    source = folders.find_pairs(config.calibration, scale) if config.calibration else sample.photographs(scale)
+    if not config.calibration:
+        logging.info("calibrating on the sample set; --calibration FOLDER takes images of the kind you will upscale")
+    pairs = list(itertools.islice(source, config.calibration_images))
+    # A model of open size is calibrated on small frames: ranges do not depend on the size, the time does.
+    size = (height or 2 * calibration.CELL, width or 2 * calibration.CELL)
+    frames = calibration.frames(pairs, *size, count=config.calibration_frames)
+    return tqdm.tqdm(frames, desc="calibrating", unit=" frames", total=config.calibration_frames, disable=None)
+
+
+if __name__ == "__main__":
+    command.run(main, ConvertConfig)
