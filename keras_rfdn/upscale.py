@@ -17,7 +17,7 @@ from PIL import Image
 from data import bicubic, images
 from keras_rfdn import checkpoint, command
 from keras_rfdn.config import SMALLEST_INPUT, name_of
-from keras_rfdn.tiling import padded, tiled
+from keras_rfdn.tiling import fitted, padded, tiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def open_upscaler(weights=None, *, variant=None, scale=None):
         model = runtime.Model(weights)
         if variant is not None or scale not in (None, model.scale):
             raise ValueError(f"{weights} upscales x{model.scale} and tells no variant; leave --variant and --scale out")
-        return runtime.from_tflite(weights), model.scale, str(weights)
+        return fitted(model.upscale, model.smallest, model.largest), model.scale, str(weights)
     path = checkpoint.resolve(weights, variant=variant, scale=scale)
     model, config = checkpoint.load(path)
     return from_model(model), config.scale, f"{name_of(config)} of {path}"

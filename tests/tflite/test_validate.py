@@ -114,7 +114,7 @@ def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, m
     with pytest.raises(ValueError, match="--images"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder, weights=tiny_weights, images=0))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="--weights FILE_OR_WORKDIR"):
+    with pytest.raises(ValueError, match="no trained run"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder))
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
     with pytest.raises(ValueError, match="tiny: SSIM needs 11 pixels"):
