@@ -52,7 +52,8 @@ def cache(source, where="memory", *, smallest=1):
     pairs = _in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where))
     kept = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
     if len(kept) < len(pairs):
-        logging.info("%d of %d images left out: an LR side is below %d pixels", len(pairs) - len(kept), len(pairs), smallest)
+        left_out = len(pairs) - len(kept)
+        logging.info("%d of %d images left out: an LR side is below %d pixels", left_out, len(pairs), smallest)
     if not kept:
         raise ValueError(f"no image has LR sides of {smallest} pixels or more; use a smaller --patch or larger images")
     return kept
@@ -124,7 +125,9 @@ def stream(pairs, *, lr_patch, batch, seed=0, start=0):
     """
     small = [lr.shape for lr, _ in pairs if min(lr.shape[:2]) < lr_patch]
     if small:
-        raise ValueError(f"{len(small)} images are below {lr_patch} LR pixels, {small[0]} is one; cache with smallest={lr_patch}")
+        raise ValueError(
+            f"{len(small)} images are below {lr_patch} LR pixels, {small[0]} is one; cache with smallest={lr_patch}"
+        )
     make = functools.partial(batch_at, pairs=pairs, lr_patch=lr_patch, batch=batch, seed=seed)
     scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
 

@@ -10,6 +10,7 @@ same command resumes from), metrics.jsonl and tensorboard/.
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import math
 import pathlib
@@ -108,7 +109,9 @@ def main(config):
         skip_broken=config.skip_broken,
     )
     pairs = pipeline.cache(train_source, config.cache, smallest=config.patch)
-    valid = [pair for pair, _ in zip(valid_source, range(config.valid_images), strict=False)]
+    valid = list(itertools.islice(valid_source, config.valid_images))
+    if not valid:
+        raise ValueError("no validation image could be read; name a folder of images with --valid")
     logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), workdir)
 
     def stream(start):
@@ -218,7 +221,9 @@ class Trainer:
         with open(self.workdir / "metrics.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
         seconds = time.monotonic() - started
-        logging.info("step %d: %.3f dB on validation%s, in %.0f s", step, psnr_y, " (best yet)" if best else "", seconds)
+        logging.info(
+            "step %d: %.3f dB on validation%s, in %.0f s", step, psnr_y, " (best yet)" if best else "", seconds
+        )
         progress.psnr_y = psnr_y
         return record
 
@@ -247,14 +252,16 @@ class Progress:
         self.losses.append(loss)
 
     def check_finite(self, trainer):
-        """Raise DivergedError if a loss since the last report is not a finite number."""
+        """Raise DivergedError if a loss since the last report, or a weight, is not a finite number."""
         if self.losses:
             self.loss = float(tf.reduce_mean(self.losses))
-        if not math.isfinite(self.loss):
-            good = trainer.manager.latest_checkpoint or "none was saved yet"
+        # A loss is older than the update it causes: weights can be NaN already while it is finite.
+        if not math.isfinite(self.loss) or not all(np.isfinite(w).all() for w in trainer.model.get_weights()):
+            saved = trainer.manager.latest_checkpoint
+            good = f"{saved} (weights: {trainer.workdir / checkpoint.LAST})" if saved else "none was saved yet"
             raise DivergedError(
-                f"the loss became {self.loss} by step {int(trainer.state.step)}. Last good checkpoint: {good} (weights: "
-                f"{trainer.workdir / checkpoint.LAST}). Try a smaller --learning_rate, a longer --warmup or "
+                f"the loss or a weight is no finite number by step {int(trainer.state.step)} (mean loss {self.loss})."
+                f" Last good checkpoint: {good}. Try a smaller --learning_rate, a longer --warmup or "
                 f"--mixed_precision float32, in another --workdir"
             )
 
@@ -285,17 +292,31 @@ def _picture(sr, lr, hr, scale):
 
 
 def _check(config):
-    for field in ("steps", "batch", "patch", "learning_rate", "halve_every", "validate_every", "log_every", "valid_images"):
+    for field in (
+        "steps",
+        "batch",
+        "patch",
+        "learning_rate",
+        "halve_every",
+        "validate_every",
+        "log_every",
+        "valid_images",
+    ):
         if getattr(config, field) <= 0:
             raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
+    if config.warmup < 0:
+        raise ValueError(f"--warmup must be 0 or above, got {config.warmup}")
+    for field, choices in (("schedule", SCHEDULES), ("mixed_precision", models.POLICIES)):
+        if getattr(config, field) not in choices:
+            raise ValueError(f"--{field} must be one of {', '.join(choices)}, got {getattr(config, field)}")
     if config.patch < models.SMALLEST_INPUT:
         raise ValueError(f"--patch must be {models.SMALLEST_INPUT} LR pixels or more, got {config.patch}")
 
 
 def _claim(workdir, config):
-    """Write the settings into a new workdir; refuse one that was made with others."""
+    """Write the settings into a workdir; refuse one that was trained with others."""
     settings, file = dataclasses.asdict(config), workdir / "config.json"
-    if file.exists():
+    if file.exists() and (workdir / "state").exists():  # a run that never saved has nothing to mix up
         before = json.loads(file.read_text())
         differ = {k: (before.get(k), v) for k, v in settings.items() if k not in RESUMABLE and before.get(k) != v}
         if differ:

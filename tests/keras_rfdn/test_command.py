@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = """
+import dataclasses
+import numpy as np
+from absl import logging
+from data import patches
+from keras_rfdn import command, config
+
+@dataclasses.dataclass(frozen=True)
+class AddConfig:
+    '''Adds.'''
+    a: int = 1  # the first number
+    fails: str = ''
+
+def main(options):
+    logging.info('chatter of a library')
+    logging.warning('warning of a library')
+    exec(compile("logging.info('adding')", command.__file__, 'exec'))  # as if the package said it
+    if options.fails == 'ours':
+        config.variant('rfdn', 5)
+    if options.fails == 'foreign':
+        np.zeros(3).reshape(2)
+    if options.fails == 'other':
+        patches.orient(None, 1)
+    print(options.a + 1)
+
+command.run(main, AddConfig)
+"""
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    # A file, because the help is read from the comments in it.
+    (tmp_path / "add.py").write_text(COMMAND)
+
+    def run(*flags):
+        command = [sys.executable, tmp_path / "add.py", *flags]
+        return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True)
+
+    return run
+
+
+def test_flags_are_the_fields(run):
+    done = run("--a", "41")
+    assert (done.returncode, done.stdout) == (0, "42\n")
+    assert "the first number (default: 1)" in run("--help").stdout
+
+
+def test_the_log_is_ours_and_warnings(run):
+    log = run().stderr
+    assert "adding" in log
+    assert "warning of a library" in log
+    assert "chatter" not in log
+
+
+def test_our_errors_are_one_line(run):
+    done = run("--fails", "ours")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: scale must be one of (2, 3, 4), got 5"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("fails", "error"), [("foreign", "ValueError: cannot reshape"), ("other", "TypeError")])
+def test_other_errors_keep_their_traceback(run, fails, error):
+    done = run("--fails", fails)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert error in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("flags", [["--b", "3"], ["--a", "one"], ["--a", "3", "4"]])
+def test_what_is_no_flag_is_refused(run, flags):
+    done = run(*flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage:" in done.stderr
+    assert "Traceback" not in done.stderr
