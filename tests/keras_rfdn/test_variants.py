@@ -39,6 +39,10 @@ def test_every_variant_has_a_known_size():
     assert PARAMETERS.keys() == VARIANTS.keys()
 
 
+def test_no_two_rows_are_one_network():
+    assert len(set(VARIANTS.values())) == len(VARIANTS)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_parameters(name):
     assert models.build(variant(name, 4)).count_params() == PARAMETERS[name][2]
