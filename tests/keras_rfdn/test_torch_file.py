@@ -1,5 +1,6 @@
 """Reading PyTorch's files: on files written here byte by byte, and on PyTorch's own where it is installed."""
 
+import io
 import pickle
 import struct
 import zipfile
@@ -96,6 +97,34 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, write, changed, match)
     write(tmp_path / "w.pth", STATE, body.replace(*changed))
     with pytest.raises(ValueError, match=match):
         torch_file.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ((struct.pack("<q", 24), struct.pack("<q", 23)), "has 23 elements, not 24"),
+        ((b"NtQ", b"K\x01tQ"), "unknown storage"),  # a view of another storage, as PyTorch 0.1 wrote
+        ((pickle.dumps(MAGIC, 2), pickle.dumps(MAGIC + 1, 2)), "PyTorch's mark"),
+        ((pickle.dumps({"little_endian": True}, 2), pickle.dumps({"little_endian": False}, 2)), "little-endian"),
+    ],
+)
+def test_what_the_older_format_says_of_itself_is_checked(tmp_path, changed, match):
+    write_legacy(tmp_path / "w.pth", STATE)
+    content = (tmp_path / "w.pth").read_bytes()
+    assert changed[0] in content
+    (tmp_path / "w.pth").write_bytes(content.replace(*changed))
+    with pytest.raises(ValueError, match=match):
+        torch_file.read(tmp_path / "w.pth")
+
+
+def test_big_endian_numbers_are_refused(tmp_path):
+    write_zip(tmp_path / "w.pth", STATE)
+    content = (tmp_path / "w.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "big.pth", "w") as archive, zipfile.ZipFile(io.BytesIO(content)) as little:
+        for name in little.namelist():
+            archive.writestr(name, "big" if name == "some/byteorder" else little.read(name))
+    with pytest.raises(ValueError, match="little-endian"):
+        torch_file.read(tmp_path / "big.pth")
 
 
 @pytest.mark.parametrize("left", [0, 30, 200, -3])
