@@ -8,15 +8,20 @@ SMALLEST_INPUT = 15  # LR pixels; below, ESA's stride-2 convolution leaves its 7
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """One network of the RFDN family; every field changes the graph."""
+    """One network of the RFDN family; every field changes the graph, or is refused where it could not."""
 
     block: str  # key of keras_rfdn.blocks.BLOCKS
     channels: int  # width of the trunk
     num_blocks: int
-    attention: str  # key of keras_rfdn.layers.ATTENTIONS
-    reduction: int  # the attention's inner width is channels // reduction
+    attention: str = "none"  # key of keras_rfdn.layers.ATTENTIONS
+    reduction: int = 0  # the attention's inner width is channels // reduction; 0 without attention
+    distillation: float = 0.5  # share of the channels that each step of a block sets aside; 0 in a block that does not
+    network: str = "fused"  # key of keras_rfdn.models.NETWORKS: what is around the blocks
     scale: int = 4  # 2, 3 or 4
 
+
+_TABLE_1 = ModelConfig(block="rfdb", channels=52, num_blocks=6, attention="cca", reduction=16)
+_TABLE_2 = dataclasses.replace(_TABLE_1, channels=48)
 
 VARIANTS = {
     # The paper's Table 3: 534/541/550K and 626/633/643K parameters at x2/x3/x4.
@@ -24,6 +29,21 @@ VARIANTS = {
     "rfdn-l": ModelConfig(block="rfdb", channels=52, num_blocks=6, attention="cca", reduction=4),
     # Winner of the AIM 2020 challenge, section 4.5 of the paper and the authors' released code: 433K at x4.
     "e-rfdn": ModelConfig(block="rfdb", channels=50, num_blocks=4, attention="esa", reduction=4),
+    # Table 1 and Figure 3, the blocks: 652/652/637/637K at x4.
+    "table1-base": dataclasses.replace(_TABLE_1, block="base", distillation=0),
+    "table1-srb": dataclasses.replace(_TABLE_1, block="srb", distillation=0),
+    "table1-fdc": dataclasses.replace(_TABLE_1, block="fdc"),
+    "table1-rfdb": _TABLE_1,
+    # Table 2, the distillation rate: 523/544/565K at x4.
+    "table2-0.25": dataclasses.replace(_TABLE_2, distillation=0.25),
+    "table2-0.5": _TABLE_2,
+    "table2-0.75": dataclasses.replace(_TABLE_2, distillation=0.75),
+    # IMDN (arXiv 1909.11856), the rival in Table 4: 694/703/715K. The same with equation 3 of the RFDN paper.
+    "imdn": ModelConfig("imdb", channels=64, num_blocks=6, attention="cca", reduction=16, distillation=0.25),
+    "imdn-r": ModelConfig("imdb-r", channels=64, num_blocks=6, attention="cca", reduction=16, distillation=0.25),
+    # Table 5's rivals at AIM 2020: the winner of AIM 2019 (0.893M) and the baseline (1.517M).
+    "imdn-aim": ModelConfig("imdb", channels=64, num_blocks=8, distillation=0.25, network="chained"),
+    "msrresnet": ModelConfig("residual", channels=64, num_blocks=16, distillation=0, network="msrresnet"),
 }
 
 

@@ -33,8 +33,8 @@ class LeakyReLU(keras.layers.LeakyReLU):
         return super().call(tf.ensure_shape(inputs, [None] * (inputs.shape.rank - 1) + [inputs.shape[-1]]))
 
 
-def lrelu(x):
-    return LeakyReLU(LRELU_SLOPE)(x)
+def lrelu(x, slope=LRELU_SLOPE):
+    return LeakyReLU(slope)(x)
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -53,6 +53,21 @@ class PixelShuffle(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Split(keras.layers.Layer):
+    """[n, h, w, c] -> [n, h, w, first], [n, h, w, c - first]."""
+
+    def __init__(self, first, **kwargs):
+        super().__init__(**kwargs)
+        self.first = first
+
+    def call(self, inputs):
+        return tf.split(inputs, [self.first, inputs.shape[-1] - self.first], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "first": self.first}
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -85,7 +100,7 @@ def cca(x, *, reduction, name):
     """Contrast-aware channel attention (IMDN, section 3.2): a gate per channel from its contrast in the whole image."""
     channels = x.shape[-1]
     gate = Contrast(name=f"{name}.contrast")(x)
-    gate = keras.layers.ReLU()(conv(gate, channels // reduction, 1, name=f"{name}.conv_du.0"))
+    gate = keras.layers.ReLU()(conv(gate, _inner(channels, reduction), 1, name=f"{name}.conv_du.0"))
     gate = conv(gate, channels, 1, name=f"{name}.conv_du.2")
     return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
 
@@ -96,7 +111,7 @@ def esa(x, *, reduction, name):
     x: [n, h, w, c] with h, w >= 15 (a stride-2 convolution, then a 7x7 pool, neither padded).
     """
     channels = x.shape[-1]
-    inner = channels // reduction
+    inner = _inner(channels, reduction)
     relu = keras.layers.ReLU
     squeezed = conv(x, inner, 1, name=f"{name}.conv1")
     wide = conv(squeezed, inner, 3, strides=2, padding="valid", name=f"{name}.conv2")
@@ -110,4 +125,17 @@ def esa(x, *, reduction, name):
     return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
 
 
-ATTENTIONS = {"cca": cca, "esa": esa}
+def none(x, *, reduction, name):
+    """No attention: x itself."""
+    if reduction:
+        raise ValueError(f"without attention nothing is reduced: need reduction=0, got {reduction}")
+    return x
+
+
+def _inner(channels, reduction):
+    if not 1 <= reduction <= channels:
+        raise ValueError(f"attention needs a reduction of 1 to {channels} (its channels), got {reduction}")
+    return channels // reduction
+
+
+ATTENTIONS = {"none": none, "cca": cca, "esa": esa}

@@ -28,9 +28,14 @@ def build(config, *, height=None, width=None, batch=None, precision="float32"):
 
 
 def network(x, config):
-    """The paper's network without the conversions of range (section 3.1 and Figure 1): x and result in 0..1."""
-    if min(config.channels, config.num_blocks) < 1 or config.channels // config.reduction < 1:
-        raise ValueError(f"need channels >= reduction and a block at least, got {config}")
+    """The network without the conversions of range: x and result in 0..1."""
+    if min(config.channels, config.num_blocks) < 1:
+        raise ValueError(f"need a channel and a block at least, got {config}")
+    return NETWORKS[config.network](x, config)
+
+
+def fused(x, config):
+    """RFDN and IMDN (section 3.1 of the paper and Figure 1): the outputs of all blocks are fused, plus a long skip."""
     coarse = x = conv(x, config.channels, 3, name="fea_conv")
     features = []
     for i in range(config.num_blocks):
@@ -40,8 +45,41 @@ def network(x, config):
         x = keras.layers.Concatenate()(features)
     x = lrelu(conv(x, config.channels, 1, name="c.0"))
     x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
+    return _shuffled(x, config)
+
+
+def chained(x, config):
+    """IMDN as it won AIM 2019 (and EDSR before it): only the last block's output goes on, plus a long skip."""
+    coarse = x = conv(x, config.channels, 3, name="fea_conv")
+    for i in range(config.num_blocks):
+        x = BLOCKS[config.block](x, config, name=f"B{i + 1}")
+    x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
+    return _shuffled(x, config)
+
+
+def msrresnet(x, config):
+    """SRResNet as modified by ESRGAN's authors, the challenges' baseline: learns what bilinear interpolation lacks.
+
+    Names follow their released weights.
+    """
+    blurred = keras.layers.UpSampling2D(config.scale, interpolation="bilinear", name="base", dtype="float32")(x)
+    x = lrelu(conv(x, config.channels, 3, name="conv_first"), 0.1)
+    for i in range(config.num_blocks):
+        x = BLOCKS[config.block](x, config, name=f"recon_trunk.{i}")
+    for i, factor in enumerate({2: (2,), 3: (3,), 4: (2, 2)}[config.scale], start=1):
+        x = conv(x, config.channels * factor**2, 3, name=f"upconv{i}")
+        x = lrelu(PixelShuffle(factor, name=f"pixel_shuffle{i}")(x), 0.1)
+    x = lrelu(conv(x, config.channels, 3, name="HRconv"), 0.1)
+    x = conv(x, 3, 3, name="conv_last", dtype="float32")
+    return keras.layers.Add(dtype="float32")([x, blurred])
+
+
+def _shuffled(x, config):
     x = conv(x, 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
     return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
+
+
+NETWORKS = {"fused": fused, "chained": chained, "msrresnet": msrresnet}
 
 
 @contextlib.contextmanager
