@@ -50,7 +50,7 @@ class FolderPairs:
 
     def fingerprint(self):
         """A key for caches: changes when a file or the scale does."""
-        key = hashlib.sha256(f"x{self.scale}".encode())
+        key = hashlib.sha256(f"x{self.scale} {self.skip_broken}".encode())
         for path in (p for pair in self.files for p in pair if p is not None):
             stat = path.stat()
             key.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
@@ -60,10 +60,15 @@ class FolderPairs:
         """(training pairs, held-out pairs): every k-th file is held out, `held_out` of them, at most half."""
         every = max(2, len(self) // max(1, held_out))
         held = set(range(every - 1, len(self), every)[:held_out])
-        return tuple(
-            dataclasses.replace(self, files=tuple(f for i, f in enumerate(self.files) if (i in held) == wanted))
-            for wanted in (False, True)
-        )
+        return self._part(i not in held for i in range(len(self))), self._part(i in held for i in range(len(self)))
+
+    def split_published(self):
+        """(training pairs, validation pairs) as the folders' names say: DIV2K_valid_HR is not for training."""
+        held = [path.parent.name.endswith("_valid_HR") for path, _ in self.files]
+        return self._part(not h for h in held), self._part(held)
+
+    def _part(self, wanted):
+        return dataclasses.replace(self, files=tuple(itertools.compress(self.files, wanted)))
 
     def _load(self, hr_path, lr_path):
         try:

@@ -23,7 +23,8 @@ def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_bro
     """(training source, validation source), sized iterables of (name, lr, hr).
 
     name: "div2k", "sample" or a folder of images. valid: a folder to validate on; by default DIV2K's and sample's own
-    validation images, and for a folder a tenth of its files (valid_images at most), which are then not trained on.
+    validation images (DIV2K_valid_HR in a folder, too), and for other folders a tenth of the files, valid_images at
+    most. What is validated on is not trained on.
     """
     if valid is not None:
         valid_source = folders.find_pairs(valid, scale, skip_broken=skip_broken)
@@ -34,9 +35,12 @@ def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_bro
         return load(split="train"), valid_source if valid else load(split="validation")
     if not pathlib.Path(name).is_dir():
         raise ValueError(f"--data {name} is neither div2k, nor sample, nor a folder")
-    source = folders.find_pairs(name, scale, skip_broken=skip_broken)
+    source, published = folders.find_pairs(name, scale, skip_broken=skip_broken).split_published()
     if valid is not None:
         return source, valid_source
+    if len(source) and len(published):
+        return source, published
+    source = source if len(source) else published
     if len(source) < 2:
         raise ValueError(f"{name} holds a single image and validation needs one too; add images or name --valid")
     return source.split(min(valid_images, max(1, len(source) // 10)))

@@ -1,5 +1,6 @@
 """Weight files: Keras HDF5 with the ModelConfig inside, so that a file alone is enough to rebuild its network."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -63,12 +64,11 @@ def resolve(path=None, *, variant=None, scale=None):
     if path is None:
         runs = sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime, reverse=True)
         for run in runs:
-            if _fits(run, variant, scale):
-                return run
+            with contextlib.suppress(ValueError):  # somebody else's file is not what the user means
+                if _fits(run, variant, scale):
+                    return run
         wanted = f" of {variant or 'any variant'} x{scale or 'any'}" if variant or scale else ""
-        raise ValueError(
-            f"no trained run{wanted} in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights"
-        )
+        raise ValueError(f"no trained run{wanted} in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights")
     path = pathlib.Path(path)
     if path.is_dir():
         path = _of_workdir(path)

@@ -7,7 +7,7 @@ LRELU_SLOPE = 0.05  # the authors' released code
 
 
 def conv(x, filters, kernel_size, *, name, strides=1, padding="same", dtype=None):
-    """Convolution with bias, initialised as PyTorch does by default, which the authors' code relies on.
+    """Convolution with bias, its kernel initialised as PyTorch does by default, which the authors' code relies on.
 
     Keras' own default (Glorot) has three times the variance, with which the residual steps of twelve to eighteen
     SRBs make features grow a hundredfold.

@@ -5,7 +5,6 @@ import contextlib
 import tf_keras as keras
 
 from keras_rfdn.blocks import BLOCKS
-from keras_rfdn.config import SMALLEST_INPUT as SMALLEST_INPUT
 from keras_rfdn.layers import PixelShuffle, conv, lrelu
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
@@ -19,6 +18,8 @@ def build(config, *, height=None, width=None, batch=None, precision="float32"):
     height, width, batch: fix a dimension, for TFLite; None leaves it open.
     precision: compute type, a key of POLICIES; variables, the last convolution and the output stay float32.
     """
+    if precision not in POLICIES:
+        raise ValueError(f"precision must be one of {', '.join(POLICIES)}, got {precision}")
     with _policy(POLICIES[precision]):
         lr = keras.Input((height, width, 3), batch, name="lr", dtype="float32")
         x = keras.layers.Rescaling(1 / 255, name="to_unit", dtype="float32")(lr)

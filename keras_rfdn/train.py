@@ -24,11 +24,12 @@ import tf_keras as keras
 from absl import logging
 
 from data import bicubic, pipeline
-from keras_rfdn import checkpoint, command, metrics, models
-from keras_rfdn.config import variant
+from keras_rfdn import checkpoint, command, metrics, models, report
+from keras_rfdn.config import SMALLEST_INPUT, variant
 from keras_rfdn.upscale import from_model
 
 SCHEDULES = ("halving", "cosine")
+METRICS = "metrics.jsonl"  # in a workdir: a line of JSON for every validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,10 @@ class TrainConfig:
     seed: int = 0
 
 
-# What may differ when a run is resumed; anything else would make it another run.
-RESUMABLE = {"data_dir", "cache", "steps", "validate_every", "log_every", "save_minutes", "workdir"}
+# What may differ when a run is resumed; anything else would make it another run. (steps: not where the learning rate
+# of every step depends on it.)
+INTERVALS = ("validate_every", "log_every")
+RESUMABLE = {"data_dir", "cache", "steps", "save_minutes", "workdir", *INTERVALS}
 
 
 class DivergedError(RuntimeError):
@@ -132,25 +135,26 @@ def fit(model_config, stream, valid, config, workdir):
     if start:
         logging.info("resumed at step %d, best so far %.2f dB", start, float(trainer.state.best_psnr_y))
     if start >= config.steps:
-        raise ValueError(f"{workdir} has {start} steps already; raise --steps, or start afresh with another --workdir")
+        logging.info("all %d steps are done; raise --steps to go on, or name another --workdir", start)
+        return json.loads((workdir / METRICS).read_text().splitlines()[-1])
     record = {}
     with _stop_signals() as stopped, trainer.writer.as_default():
         progress = Progress(start, config)
         for step, (lr, hr) in enumerate(stream(start), start + 1):
             progress.add(trainer.train_step(lr, hr))
             trainer.state.step.assign(step)
-            last = step == config.steps or stopped()
+            stop, last = stopped(), step == config.steps
             if last or step % config.log_every == 0:
                 progress.report(step, trainer)
             if last or step % config.validate_every == 0:
                 record = trainer.validate(step, progress)
-            if last or step % config.validate_every == 0 or trainer.minutes_since_save() > config.save_minutes:
+            if record.get("step") == step or stop or trainer.minutes_since_save() > config.save_minutes:
                 progress.check_finite(trainer)
                 trainer.save()
-            if last:
+            if stop and not last:
+                logging.info("stopped at step %d; the same command goes on from there", step)
+            if stop or last:
                 break
-    if step < config.steps:
-        logging.info("stopped at step %d; the same command goes on from there", step)
     return record
 
 
@@ -218,7 +222,7 @@ class Trainer:
             "images_per_second": progress.images_per_second,
             "time": datetime.datetime.now().isoformat(timespec="seconds"),
         }
-        with open(self.workdir / "metrics.jsonl", "a") as file:
+        with open(self.workdir / METRICS, "a") as file:
             file.write(json.dumps(record) + "\n")
         seconds = time.monotonic() - started
         logging.info(
@@ -292,50 +296,52 @@ def _picture(sr, lr, hr, scale):
 
 
 def _check(config):
-    for field in (
-        "steps",
-        "batch",
-        "patch",
-        "learning_rate",
-        "halve_every",
-        "validate_every",
-        "log_every",
-        "valid_images",
-    ):
+    for field in ("steps", "batch", "patch", "learning_rate", "halve_every", *INTERVALS, "valid_images"):
         if getattr(config, field) <= 0:
             raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
-    if config.warmup < 0:
-        raise ValueError(f"--warmup must be 0 or above, got {config.warmup}")
+    for field in ("warmup", "seed"):
+        if getattr(config, field) < 0:
+            raise ValueError(f"--{field} must be 0 or above, got {getattr(config, field)}")
     for field, choices in (("schedule", SCHEDULES), ("mixed_precision", models.POLICIES)):
         if getattr(config, field) not in choices:
             raise ValueError(f"--{field} must be one of {', '.join(choices)}, got {getattr(config, field)}")
-    if config.patch < models.SMALLEST_INPUT:
-        raise ValueError(f"--patch must be {models.SMALLEST_INPUT} LR pixels or more, got {config.patch}")
+    if config.patch < SMALLEST_INPUT:
+        raise ValueError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
 
 
 def _claim(workdir, config):
     """Write the settings into a workdir; refuse one that was trained with others."""
     settings, file = dataclasses.asdict(config), workdir / "config.json"
     if file.exists() and (workdir / "state").exists():  # a run that never saved has nothing to mix up
-        before = json.loads(file.read_text())
-        differ = {k: (before.get(k), v) for k, v in settings.items() if k not in RESUMABLE and before.get(k) != v}
+        before = {f.name: f.default for f in dataclasses.fields(config)} | json.loads(file.read_text())
+        fixed = settings.keys() - RESUMABLE | ({"steps"} if config.schedule == "cosine" else set())
+        differ = {key: (before[key], settings[key]) for key in sorted(fixed) if before[key] != settings[key]}
         if differ:
             changes = ", ".join(f"{k} was {old} and is now {new}" for k, (old, new) in differ.items())
             raise ValueError(f"{workdir} was made with other settings: {changes}; use another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(settings, indent=1))
+    report.write_json(file, settings)
 
 
 @contextlib.contextmanager
 def _stop_signals():
-    """Ctrl-C and SIGTERM no longer kill; the function handed out tells whether one came."""
+    """The first Ctrl-C or SIGTERM does not kill; the function handed out tells whether it came. The second one does."""
     came = []
-    before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def take(number, _):
+        came.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, take)
     try:
         yield lambda: bool(came)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 if __name__ == "__main__":

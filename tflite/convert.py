@@ -83,18 +83,21 @@ def pixels_out(content):
     """An int8 TFLite model -> the same with an output of scale 1 and zero point 0: its integers are grey levels.
 
     The converter makes the output's range from calibration, overshoot below 0 and above 255 included, and would spend
-    codes on values that no pixel can have. Its last convolution may requantize to any range and saturates at the
-    range's ends, which is the clipping to 0..255 that an image needs anyway.
+    codes on values that no pixel can have. Its last convolution or sum may requantize to any range and saturates at
+    the range's ends, which is the clipping to 0..255 that an image needs anyway.
     """
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     (graph,) = model.subgraphs
     (output,) = graph.outputs
     producer = {index: op for op in graph.operators for index in op.outputs}
-    chain = [output]  # back from the output, over operations that only move values, to the convolution
+    chain = [output]  # back from the output, over operations that only move values
     while flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) in ("QUANTIZE", "DEPTH_TO_SPACE"):
         chain.append(producer[chain[-1]].inputs[0])
-    if flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) != "CONV_2D":
-        raise ValueError("the network must end in a convolution and a pixel shuffle for its output to be requantized")
+    last = flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex)
+    if last not in ("CONV_2D", "ADD"):
+        raise ValueError(
+            f"the network must end in a convolution or sum for its output to be requantized, not in {last}"
+        )
     for index in chain:
         tensor = graph.tensors[index]
         zero_point = 0 if flatbuffer_utils.type_to_name(tensor.type) == "UINT8" else -128

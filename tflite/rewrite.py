@@ -17,7 +17,7 @@ def fold_value_range(model, config, *, height=None, width=None, batch=1):
     for layer in folded.layers:
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    first, last = folded.get_layer("fea_conv"), folded.get_layer("upsampler.0")
+    first, *_, last = (layer for layer in folded.layers if layer.weights)
     kernel, bias = first.get_weights()
     first.set_weights([kernel / 255, bias])
     last.set_weights([weight * 255 for weight in last.get_weights()])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import bicubic, folders
+from data import bicubic, folders, pipeline
 
 
 def save(path, pixels):
@@ -122,3 +122,16 @@ def test_fingerprint_follows_files_and_scale(tmp_path, image):
     assert folders.find_pairs(tmp_path, 2).fingerprint() != before
     save(tmp_path / "a.png", image(20, 20))
     assert folders.find_pairs(tmp_path, 4).fingerprint() != before
+
+
+def test_published_split_is_by_folder(tmp_path, rng):
+    for folder, count in (("DIV2K_train_HR", 3), ("DIV2K_valid_HR", 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / folder / f"{i}.png")
+    train, valid = folders.find_pairs(tmp_path, 2).split_published()
+    assert [path.parent.name for path, _ in train.files] == ["DIV2K_train_HR"] * 3
+    assert [path.parent.name for path, _ in valid.files] == ["DIV2K_valid_HR"] * 2
+    assert [len(source) for source in pipeline.sources(str(tmp_path), 2)] == [3, 2]
+    # Alone it is a folder like any other: one of its two images is held out.
+    assert [len(source) for source in pipeline.sources(str(tmp_path / "DIV2K_valid_HR"), 2)] == [1, 1]

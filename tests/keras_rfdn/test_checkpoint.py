@@ -79,6 +79,8 @@ def test_nothing_named_is_the_newest_run(tmp_path, model, monkeypatch):
         # Only the oldest is of another scale.
         checkpoint.save(model, dataclasses.replace(TINY, scale=2) if name == "c" else TINY, path)
         os.utime(path, (1e9 - age, 1e9 - age))
+    (checkpoint.RUNS / "foreign").mkdir()
+    (checkpoint.RUNS / "foreign" / "best.h5").write_bytes(b"somebody else's, and the newest")
     assert checkpoint.resolve() == pathlib.Path("runs/b/best.h5")
     assert checkpoint.resolve(scale=2) == pathlib.Path("runs/c/best.h5")
     with pytest.raises(ValueError, match="no trained run of rfdn x3 in runs/"):

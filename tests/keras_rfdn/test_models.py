@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from keras_rfdn import blocks, models
-from keras_rfdn.config import VARIANTS, ModelConfig, variant
-from keras_rfdn.layers import conv
+from keras_rfdn import models
+from keras_rfdn.config import ModelConfig, variant
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
 
-# The paper's Table 3 (534/541/550K, 626/633/643K) and its report of AIM 2020 (0.433M), worked out exactly.
+# The paper's Table 3 (534/541/550K, 626/633/643K) and AIM 2020's 0.433M; test_variants.py has all rows.
 PARAMETERS = {
     "rfdn": {2: 534_036, 3: 540_531, 4: 549_624},
     "rfdn-l": {2: 625_962, 3: 632_997, 4: 642_846},
@@ -18,27 +17,9 @@ PARAMETERS = {
 }
 
 
-def test_every_variant_has_a_known_size():
-    assert PARAMETERS.keys() == VARIANTS.keys()
-
-
 @pytest.mark.parametrize(("name", "scale"), [(name, scale) for name in PARAMETERS for scale in PARAMETERS[name]])
 def test_parameters(name, scale):
     assert models.build(variant(name, scale)).count_params() == PARAMETERS[name][scale]
-
-
-def graph(config):
-    """What tells two networks apart: kind, output shape and parameters of every layer."""
-    layers = models.build(config, height=16, width=16).layers
-    return [(type(layer).__name__, layer.output_shape, layer.count_params()) for layer in layers]
-
-
-def test_every_field_changes_the_graph(monkeypatch):
-    monkeypatch.setitem(blocks.BLOCKS, "plain", lambda x, config, name: conv(x, config.channels, 3, name=name))
-    other = {"block": "plain", "channels": 12, "num_blocks": 3, "attention": "cca", "reduction": 2, "scale": 3}
-    assert other.keys() == {field.name for field in dataclasses.fields(ModelConfig)}
-    graphs = [graph(TINY)] + [graph(dataclasses.replace(TINY, **{field: value})) for field, value in other.items()]
-    assert all(a != b for i, a in enumerate(graphs) for b in graphs[:i])
 
 
 def test_names_are_those_of_the_released_checkpoint():
@@ -114,7 +95,7 @@ def test_the_callers_policy_comes_back():
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         models.build(TINY)
-        with pytest.raises(ValueError, match="need channels >= reduction"):
+        with pytest.raises(ValueError, match="attention needs a reduction of 1 to 8"):
             models.build(dataclasses.replace(TINY, reduction=16))
         assert keras.mixed_precision.global_policy().name == "mixed_float16"
     finally:
