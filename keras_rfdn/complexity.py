@@ -10,7 +10,7 @@ import math
 import simple_parsing
 import tf_keras as keras
 
-from keras_rfdn import command, models
+from keras_rfdn import command, models, report
 from keras_rfdn.config import VARIANTS, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
@@ -41,26 +41,41 @@ class Complexity:
 
 def main(config):
     """Prints a table and returns {variant: (Complexity for the LR size given, Complexity for a 1280x720 output)}."""
-    hd = [math.ceil(side / config.scale) for side in HD]
     results = {
-        name: tuple(of_variant(name, config.scale, *size) for size in ((config.height, config.width), hd))
+        name: tuple(
+            of_variant(name, config.scale, *size) for size in ((config.height, config.width), hd_input(config.scale))
+        )
         for name in config.variants or VARIANTS
     }
-    print(
-        f"x{config.scale}, G: multiply-adds at {config.height}x{config.width} LR as AIM and NTIRE count, M: activations"
-    )
-    print(f"{'':11} {'parameters':>10}  {'convolutions':>12}  {'G':>8}  {'M':>8}  Mult-Adds for 1280x720 output, G")
-    for name, (asked, large) in results.items():
-        print(
-            f"{name:11} {asked.parameters:10,}  {asked.convolutions:12}  {asked.multiply_adds / 1e9:8.2f}"
-            f"  {asked.activations / 1e6:8.2f}  {large.convolution_multiply_adds / 1e9:33.2f}"
-        )
+    rows = [
+        [
+            name,
+            f"{asked.parameters:,}",
+            asked.convolutions,
+            f"{asked.multiply_adds / 1e9:.2f}",
+            f"{asked.activations / 1e6:.2f}",
+            f"{large.convolution_multiply_adds / 1e9:.2f}",
+        ]
+        for name, (asked, large) in results.items()
+    ]
+    print(f"x{config.scale}; G, M: multiply-adds and activations at {config.height}x{config.width} LR as AIM counts")
+    print(report.table(["", "parameters", "convolutions", "G", "M", "Mult-Adds for 1280x720, G"], rows))
     return results
+
+
+def hd_input(scale):
+    """(height, width) of the smallest LR image whose output covers 1280x720."""
+    return tuple(math.ceil(side / scale) for side in HD)
 
 
 def of_variant(name, scale, height, width):
     """Complexity of a row of VARIANTS for one LR image of height x width."""
-    return count(models.build(variant(name, scale), height=height, width=width))
+    return of_config(variant(name, scale), height, width)
+
+
+def of_config(config, height, width):
+    """Complexity of a ModelConfig's network for one LR image of height x width."""
+    return count(models.build(config, height=height, width=width))
 
 
 def count(model):

@@ -5,13 +5,13 @@ python tflite/complexity.py MODEL.tflite...
 
 import dataclasses
 import math
-import pathlib
 
 import simple_parsing
 from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_rfdn import command
+from keras_rfdn import command, report
 from keras_rfdn.complexity import Complexity
+from tflite import describe
 
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}  # the last: a 1x1 convolution of a 1x1 map
 UNCOUNTED = {"TRANSPOSE_CONV", "CONV_3D", "CONV_3D_TRANSPOSE", "BATCH_MATMUL", "CUSTOM"}
@@ -25,18 +25,20 @@ class ComplexityConfig:
 
 
 def main(config):
-    """Prints a line for each file and returns {path: Complexity}."""
-    results = {path: count(pathlib.Path(path).read_bytes()) for path in config.models}
-    for path, c in results.items():
-        print(
-            f"{path}: {c.parameters:,} parameters, {c.convolutions} convolutions, {c.multiply_adds / 1e9:.2f} G "
-            f"multiply-adds, {c.activations / 1e6:.2f} M activations"
-        )
+    """Prints a table and returns {path: Complexity}."""
+    results = {path: count(path) for path in config.models}
+    rows = [
+        [path, f"{c.parameters:,}", c.convolutions, f"{c.multiply_adds / 1e9:.2f}", f"{c.activations / 1e6:.2f}"]
+        for path, c in results.items()
+    ]
+    print("G, M: multiply-adds and activations of one run")
+    print(report.table(["", "parameters", "convolutions", "G", "M"], rows))
     return results
 
 
-def count(content):
-    """Bytes of a TFLite model of fixed size and batch 1, of any precision -> Complexity."""
+def count(model):
+    """Path or bytes of a TFLite model of fixed size and batch 1, of any precision -> Complexity."""
+    content = describe.read_bytes(model)
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     parameters = convolutions = multiply_adds = leaky = activations = 0
     for graph in model.subgraphs:

@@ -39,8 +39,15 @@ def test_published_counts_from_a_file(tmp_path, capsys):
     path = tmp_path / "e-rfdn.tflite"
     path.write_bytes(converted(models.build(VARIANTS["e-rfdn"], height=256, width=256, batch=1)))
     complexity.main(complexity.ComplexityConfig((str(path),)))
-    line = capsys.readouterr().out
-    assert "433,448 parameters, 64 convolutions, 27.10 G multiply-adds, 112.03 M activations" in line
+    assert capsys.readouterr().out.splitlines()[-1].split() == [str(path), "433,448", "64", "27.10", "112.03"]
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no file at .*absent\.tflite"):
+        complexity.main(complexity.ComplexityConfig((str(tmp_path / "absent.tflite"),)))
+    (tmp_path / "text.tflite").write_text("weights, they said")
+    with pytest.raises(ValueError, match=r"text\.tflite is not a TFLite model"):
+        complexity.count(tmp_path / "text.tflite")
 
 
 def test_open_sizes_are_refused():
