@@ -1,4 +1,7 @@
-"""Weight files: Keras HDF5 with the ModelConfig inside, so that a file alone is enough to rebuild its network."""
+"""Weight files: Keras HDF5 with the ModelConfig inside, so that a file alone is enough to rebuild its network.
+
+The authors' released .pth files (keras_rfdn/released.py) are read wherever a weight file is.
+"""
 
 import contextlib
 import dataclasses
@@ -8,7 +11,7 @@ import pathlib
 
 import h5py
 
-from keras_rfdn import models
+from keras_rfdn import models, released
 from keras_rfdn.config import ModelConfig, name_of
 
 ATTRIBUTE = "keras_rfdn"
@@ -38,17 +41,25 @@ def about(path):
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"no weight file at {path}; train one (python -m keras_rfdn.train) or name another")
+    if path.suffix == released.SUFFIX:
+        name, config, _ = released.read(path)
+        return config, {"variant": name, "source": path.name}
     try:
         with h5py.File(path) as file:
             facts = json.loads(file.attrs[ATTRIBUTE])
         return ModelConfig(**facts.pop("config")), facts
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no weight file of keras_rfdn ({error}); need one of its trainer's") from error
+        raise ValueError(
+            f"{path} is no weight file of keras_rfdn ({error}); need one of its trainer's, or a released .pth"
+        ) from error
 
 
 def load(path=None, **build_options):
     """Weight file, workdir or None (see resolve) -> (model, ModelConfig). build_options: as for models.build."""
     path = resolve(path)
+    if path.suffix == released.SUFFIX:
+        _, config, state = released.read(path)
+        return released.load(state, **build_options)[-1], config
     config, _ = about(path)
     model = models.build(config, **build_options)
     model.load_weights(path)

@@ -20,7 +20,7 @@ class EvaluateConfig:
     """Measure PSNR and SSIM against HR images, bicubic beside the network."""
 
     data: str = simple_parsing.field(positional=True, metavar="FOLDER")  # HR, or HR and LR_bicubic (data/folders.py)
-    weights: str | None = None  # weight file, workdir or .tflite; by default the newest run
+    weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     images: int | None = None  # measure the first of them only

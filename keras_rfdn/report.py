@@ -1,5 +1,6 @@
-"""What commands report: a table on the terminal, and a JSON file. No TensorFlow here."""
+"""What commands report: a table on the terminal, and files. No TensorFlow here."""
 
+import hashlib
 import json
 import math
 import os
@@ -17,15 +18,25 @@ def table(header, rows):
 
 
 def write_json(path, result):
-    """Write JSON values to a file, which has its name only when all is written; NaN and infinity become null."""
+    """Write JSON values to a file as write_text does; NaN and infinity become null."""
+    write_text(path, json.dumps(_finite(result), indent=1) + "\n")
+
+
+def write_text(path, text):
+    """Write a file, which has its name only when all is written."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        partial.write_text(json.dumps(_finite(result), indent=1) + "\n")
+        partial.write_text(text)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sha256(path):
+    """Checksum of a file, in hexadecimal."""
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def _finite(value):

@@ -26,7 +26,7 @@ class UpscaleConfig:
 
     input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
     output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
-    weights: str | None = None  # weight file, workdir or .tflite; by default the newest run
+    weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     tile: int = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
@@ -46,7 +46,7 @@ def from_model(model):
 
 
 def open_upscaler(weights=None, *, variant=None, scale=None):
-    """(upscale, scale, what it is in words) from a weight file, a workdir, a .tflite, or with None the newest run.
+    """(upscale, scale, what it is in words) from weights as --weights takes them, or with None the newest run.
 
     Raises ValueError when there is no such file, or it is not of the variant or scale asked for.
     """

@@ -1,13 +1,12 @@
 """Released weights in Keras: against PyTorch where it and ../shared are there, else against what is known of them."""
 
-import hashlib
 import pathlib
 
 import numpy as np
 import pytest
 
 from data import folders, images
-from keras_rfdn import checkpoint, metrics, models, torch_file, torch_import
+from keras_rfdn import checkpoint, metrics, models, released, torch_file
 from keras_rfdn.config import variant
 from keras_rfdn.upscale import from_model
 
@@ -45,7 +44,7 @@ def as_imdn(state):
 @pytest.mark.parametrize(("name", "scale"), [("e-rfdn", 4), ("e-rfdn", 2), ("imdn", 3)])
 def test_variant_and_scale_are_found(name, scale):
     state = random_state(name, scale)
-    found, config, model = torch_import.load(as_imdn(state) if name == "imdn" else state)
+    found, config, model = released.load(as_imdn(state) if name == "imdn" else state)
     assert (found, config) == (name, variant(name, scale))
     assert model.output_shape[-1] == 3
     kernel = model.get_layer("B2.c3_r" if name == "e-rfdn" else "B2.c3").kernel.numpy()
@@ -56,7 +55,7 @@ def test_variant_and_scale_are_found(name, scale):
 def test_only_the_ends_know_the_range(name, white):
     """The first features must come out as PyTorch's do from images in 0..white, and the last convolution in 0..1."""
     state = random_state(name, 4)
-    _, _, model = torch_import.load(as_imdn(state) if name == "imdn" else state)
+    _, _, model = released.load(as_imdn(state) if name == "imdn" else state)
     first, last = model.get_layer("fea_conv"), model.get_layer("upsampler.0")
     np.testing.assert_allclose(first.kernel[1, 2, 0, 5], white * state["fea_conv.weight"][5, 0, 1, 2], rtol=1e-6)
     np.testing.assert_array_equal(first.bias, state["fea_conv.bias"])
@@ -71,7 +70,7 @@ def test_what_does_not_fit_is_named():
     del state["c.0.bias"]
     state["B9.c1.weight"] = np.zeros((2, 3), np.float32)
     with pytest.raises(ValueError, match="nearest is e-rfdn x4") as error:
-        torch_import.load(state)
+        released.load(state)
     assert "B1.c2_d.weight is (12, 50, 1, 1), not (25, 50, 1, 1)" in str(error.value)
     assert "c.0.bias (50,) is missing" in str(error.value)
     assert "B9.c1.weight (2, 3) is unexpected" in str(error.value)
@@ -79,28 +78,33 @@ def test_what_does_not_fit_is_named():
 
 def test_what_is_nothing_like_it_is_refused_in_few_words():
     with pytest.raises(ValueError, match=r"and \d+ more") as error:
-        torch_import.load({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)})
+        released.load({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)})
     assert len(str(error.value)) < 1000
 
 
-@pytest.mark.parametrize(("file", "name", "scale"), RELEASED)
-def test_command(tmp_path, file, name, scale):
-    path = weights(file)
-    out = tmp_path / "w.h5"
-    assert torch_import.main(torch_import.ImportConfig(str(path), str(out))) == (name, variant(name, scale))
-    config, facts = checkpoint.about(out)
-    assert config == variant(name, scale)
-    assert facts["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    model, _ = checkpoint.load(out)
-    _, _, imported = torch_import.load(torch_file.read(path))
-    for saved, array in zip(model.get_weights(), imported.get_weights(), strict=True):
-        np.testing.assert_array_equal(saved, array)
+@pytest.mark.parametrize("name", ["e-rfdn", "imdn"])
+def test_checkpoint_takes_a_pth_as_a_weight_file(tmp_path, monkeypatch, name):
+    state = random_state(name, 3)
+    monkeypatch.setattr(torch_file, "read", lambda path: as_imdn(state) if name == "imdn" else state)
+    path = tmp_path / "w.pth"
+    path.touch()
+    assert checkpoint.resolve(path, variant=name, scale=3) == path
+    assert checkpoint.about(path) == (variant(name, 3), {"variant": name, "source": "w.pth"})
+    model, config = checkpoint.load(path, height=20, width=16)
+    assert (config, model.input_shape) == (variant(name, 3), (None, 20, 16, 3))
+    for ours, wanted in zip(model.get_weights(), released.load(state)[2].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+    with pytest.raises(ValueError, match=rf"w\.pth holds {name} x3, not any x4"):
+        checkpoint.resolve(path, scale=4)
+    del state["fea_conv.bias"]
+    with pytest.raises(ValueError, match=r"w\.pth: these weights .* fea_conv\.bias .* is missing"):
+        checkpoint.load(path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "name", "scale"), RELEASED)
 def test_set5(file, name, scale):
-    _, _, model = torch_import.load(torch_file.read(weights(file)))
+    _, _, model = released.load(torch_file.read(weights(file)))
     upscale, scores = from_model(model), []
     for _, lr, hr in folders.find_pairs(SHARED / "data/benchmark/Set5", scale):
         sr = upscale(lr)
@@ -191,7 +195,7 @@ def assert_equals_pytorch(model, network, white, scale):
 @pytest.mark.parametrize(("file", "name", "scale"), RELEASED)
 def test_released_networks_compute_what_pytorch_does(file, name, scale):
     state = torch_file.read(weights(file))
-    _, _, model = torch_import.load(state)
+    _, _, model = released.load(state)
     white = {"e-rfdn": 255, "imdn": 1}[name]
     assert_equals_pytorch(model, pytorch_network(name, state, scale), white, scale)
 
@@ -201,5 +205,5 @@ def test_random_networks_compute_what_pytorch_does(name, scale, white):
     """Without the released files, and at scales that were not released."""
     state = random_state(name, scale)
     state = as_imdn(state) if name == "imdn" else state
-    _, _, model = torch_import.load(state)
+    _, _, model = released.load(state)
     assert_equals_pytorch(model, pytorch_network(name, state, scale), white, scale)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from data import sample
-from keras_rfdn import checkpoint, metrics, models
-from keras_rfdn.config import ModelConfig
+from keras_rfdn import checkpoint, metrics, models, released, torch_file, upscale
+from keras_rfdn.config import VARIANTS, ModelConfig
 from tflite import convert, describe, runtime
 
 
@@ -147,3 +147,26 @@ def test_starts_as_a_script_and_as_a_module(command, root):
     )
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: no weight file at nowhere.h5")
+
+
+def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, photographs, rng):
+    """With e-rfdn made small, and without PyTorch's file around its arrays (tests/keras_rfdn/test_torch_file.py)."""
+    monkeypatch.setitem(VARIANTS, "e-rfdn", ModelConfig("rfdb", 8, 2, attention="esa", reduction=4))
+    released._wanted.cache_clear()
+    state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in released._wanted("e-rfdn", 2).items()}
+    state["upsampler.0.bias"] += 128
+    monkeypatch.setattr(torch_file, "read", lambda path: state)
+    (tmp_path / "RFDN.pth").touch()
+    path = convert.main(
+        convert.ConvertConfig(
+            int8=True,
+            weights=str(tmp_path / "RFDN.pth"),
+            shape="1,32,40,3",
+            calibration=photographs,
+            calibration_frames=2,
+        )
+    )
+    released._wanted.cache_clear()
+    assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
+    sr = runtime.Model(path).upscale(LR)
+    assert np.abs(sr.astype(int) - upscale.from_model(released.load(state)[2])(LR)).mean() < 3
