@@ -85,7 +85,7 @@ def main(config):
         score = evaluate.mean(list(evaluate.evaluate(function, pairs, SCALE).values()))
         fact = facts.get(name)
         cells = [f"{fact['median_ms']:.0f}", f"{fact['size_bytes'] / 1e6:.2f}"] if fact else ["", ""]
-        rows.append([name, f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}", *cells])
+        rows.append([name, f"{score.psnr:.2f}", f"{score.ssim:.4f}", *cells])
     print(f"\nE-RFDN x4 after {config.steps} steps, on {len(pairs)} photographs that it was not trained on")
     print(report.table(["", "PSNR dB", "SSIM", "ms", "MB"], rows))
     print(

@@ -1,0 +1,54 @@
+"""PSNR over what it costs, as PNG: Figures 4 and 5 of the paper, published points beside ours. No TensorFlow here."""
+
+import os
+import pathlib
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from keras_rfdn import tables
+
+COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
+COLOURS = {"paper": "0.45", "here": "tab:red"}
+
+
+def points(report, cost, name):
+    """[(method, source, cost, PSNR)] of a report on a set, of those whose cost and PSNR are known."""
+    values = [
+        (line.method, line.source, getattr(line, cost), line.scores.get(name, (None, None))[0])
+        for line in tables.lines(report)[1]
+    ]
+    return [value for value in values if tables.known(value[2]) and tables.known(value[3])]
+
+
+def save(report, prefix):
+    """Write PREFIX_parameters.png and PREFIX_mult_adds.png, a panel for each set, and return their paths.
+
+    The costs' axis is logarithmic, for they span three powers of ten. Raises ValueError when there is no point.
+    """
+    sets, _ = tables.lines(report)
+    return [_save(report, sets, cost, pathlib.Path(f"{prefix}_{cost}.png")) for cost in COSTS]
+
+
+def _save(report, sets, cost, path):
+    label, unit = COSTS[cost]
+    panels = {name: drawn for name in sets if (drawn := points(report, cost, name))}
+    if not panels:
+        raise ValueError(f"no model whose {cost} are known, so nothing to plot; only a .tflite of 1280x720 tells them")
+    figure = Figure(figsize=(6 * len(panels), 4.5), layout="constrained")
+    for axes, (name, drawn) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for method, source, x, y in drawn:
+            axes.plot(x / unit, y, "o", color=COLOURS[source])
+            axes.annotate(method, (x / unit, y), (4, 4), textcoords="offset points", fontsize=8, color=COLOURS[source])
+        axes.set_xscale("log")
+        axes.set(title=f"{name} x{report['scale']}", xlabel=label, ylabel="PSNR, dB")
+        axes.margins(0.15)
+        axes.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        FigureCanvasAgg(figure).print_png(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
