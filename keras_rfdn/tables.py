@@ -22,7 +22,7 @@ EMPTY = "–"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A row of the table. source: paper or here. scores: (PSNR, SSIM) of each set, None where not known."""
+    """A row of the table. source: published or here. scores: (PSNR, SSIM) of each set, None where not known."""
 
     method: str
     source: str
@@ -71,9 +71,9 @@ def merge(reports):
 
 
 def lines(report):
-    """Report -> (names of the sets, Lines: the paper's first, then ours).
+    """Report -> (names of the sets, Lines: the published first, then ours).
 
-    The paper's have no scores on sets that are not whole, and stay away from other protocols than theirs.
+    The published have no scores on sets that are not whole, and stay away from other protocols than theirs.
     """
     sizes = {name: len(scores["images"]) for result in report["results"] for name, scores in result["sets"].items()}
     whole = [name for name, size in sizes.items() if published.SETS.get(name) == size]
@@ -81,7 +81,7 @@ def lines(report):
     papers = [
         Line(
             row.method,
-            "paper",
+            "published",
             row.thousand_parameters and 1000 * row.thousand_parameters,
             row.giga_mult_adds and 1e9 * row.giga_mult_adds,
             {name: row.score(name) for name in whole},
@@ -128,7 +128,7 @@ def caption(report):
     if any(result["ensemble"] for result in report["results"]):
         text += " +: mean over the eight flips and quarter turns."
     if report["protocol"] != "y":
-        text += " The paper's rows are on luma and left out."
+        text += " Published rows are on luma and left out."
     return text
 
 

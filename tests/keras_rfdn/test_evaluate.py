@@ -87,9 +87,9 @@ def test_several_sets_and_models_make_one_table(folder, weights, tmp_path, capsy
     assert [list(of["sets"]) for of in result["results"]] == [[folder.name, "Set5"]] * 3
     printed = capsys.readouterr().out
     rfdn = next(line for line in printed.splitlines() if line.startswith("RFDN "))
-    assert rfdn.split() == ["RFDN", "paper", "534", "120.9", "–", "38.05", "/", "0.9606"]
+    assert rfdn.split() == ["RFDN", "published", "534", "120.9", "–", "38.05", "/", "0.9606"]
     assert sum(line.startswith("rfdb (") for line in printed.splitlines()) == 2
-    assert "| RFDN | paper | 534 | 120.9 | – | 38.05 / 0.9606 |" in (tmp_path / "table.markdown").read_text()
+    assert "| RFDN | published | 534 | 120.9 | – | 38.05 / 0.9606 |" in (tmp_path / "table.markdown").read_text()
     assert f"rfdb ({report.sha256(weights)[:8]}),here,y,2," in (tmp_path / "table.csv").read_text()
     # Alone again, from the file.
     assert evaluate.main(evaluate.EvaluateConfig(earlier=(files["json"],))) == result

@@ -21,10 +21,10 @@ def report(**changes):
 
 def test_points_are_the_published_and_ours():
     parameters = plots.points(report(), "parameters", "Set5")
-    assert ("IMDN", "paper", 715_000, 32.21) in parameters
+    assert ("IMDN", "published", 715_000, 32.21) in parameters
     assert parameters[-1] == ("e-rfdn", "here", 433_448, 32.16)
     mult_adds = plots.points(report(), "mult_adds", "Set5")
-    assert ("CARN", "paper", pytest.approx(90.9e9), 32.13) in mult_adds
+    assert ("CARN", "published", pytest.approx(90.9e9), 32.13) in mult_adds
     # Without parameters (bicubic), without Mult-Adds (EDSR-baseline), without a score (RFDN-L): not there.
     assert {"Bicubic", "RFDN-L"}.isdisjoint(method for method, *_ in parameters)
     assert {"Bicubic", "EDSR-baseline", "RFDN-L"}.isdisjoint(method for method, *_ in mult_adds)

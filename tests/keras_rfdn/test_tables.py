@@ -33,14 +33,14 @@ def report(*results, protocol="y", scale=4):
 def test_the_papers_rows_stand_before_ours():
     sets, lines = tables.lines(report(result(sets=[("Set5", 5, 32.2449), ("mine", 3, 30.0)])))
     assert sets == ["Set5", "mine"]
-    assert [line.source for line in lines] == ["paper"] * (len(lines) - 1) + ["here"]
+    assert [line.source for line in lines] == ["published"] * (len(lines) - 1) + ["here"]
     (papers,) = (line for line in lines if line.method == "RFDN")
     assert (papers.parameters, papers.scores) == (550_000, {"Set5": (32.24, 0.8952)})
     header, rows = tables.cells(report(result(sets=[("Set5", 5, 32.2449), ("mine", 3, 30.0)])))
     assert header == ["method", "from", "parameters, K", "Mult-Adds, G", "Set5", "mine"]
     assert rows[-1] == ["rfdn", "here", "550", "31.1", "32.24 / 0.8952", "30.00 / 0.8952"]
-    assert ["IMDN", "paper", "715", "40.9", "32.21 / 0.8948", "–"] in rows
-    assert rows[0] == ["Bicubic", "paper", "–", "–", "28.42 / 0.8104", "–"]
+    assert ["IMDN", "published", "715", "40.9", "32.21 / 0.8948", "–"] in rows
+    assert rows[0] == ["Bicubic", "published", "–", "–", "28.42 / 0.8104", "–"]
 
 
 def test_the_papers_rows_stay_away_from_what_they_do_not_compare_with():
@@ -50,7 +50,7 @@ def test_the_papers_rows_stay_away_from_what_they_do_not_compare_with():
         report(result(sets=[("mine", 5, 32.2)])),
     ):
         assert [line.source for line in tables.lines(other)[1]] == ["here"]
-    assert "paper's rows are on luma and left out" in tables.caption(report(result(), protocol="rgb"))
+    assert "Published rows are on luma and left out" in tables.caption(report(result(), protocol="rgb"))
 
 
 def test_merge_joins_the_sets_of_one_model():
