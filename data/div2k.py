@@ -4,10 +4,15 @@ The first use downloads some 4 GB (HR and the LR images of one scale) into tenso
 """
 
 import dataclasses
+import pathlib
+import socket
+import urllib.request
 
 import tensorflow_datasets as tfds
 
 from data import bicubic
+
+HOST = "data.vision.ee.ethz.ch"  # where tensorflow-datasets downloads DIV2K from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ def load(scale, split, data_dir=None):
     """
     builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
     try:
+        _look_up_host(builder)
         builder.download_and_prepare()
     except Exception as error:  # tfds lets through whatever its HTTP client, zip reader or file system raise
         raise ValueError(
@@ -49,3 +55,11 @@ def load(scale, split, data_dir=None):
             f"--data sample, a small set that needs no download"
         ) from error
     return Div2kPairs(builder, split, scale)
+
+
+def _look_up_host(builder):
+    """Raise OSError at once without a network, where tfds would retry for minutes; not where it may need none."""
+    prepared = pathlib.Path(builder.data_dir)
+    downloaded = prepared.parents[2] / "downloads"
+    if not (prepared.exists() or downloaded.exists() or urllib.request.getproxies()):
+        socket.getaddrinfo(HOST, 443)

@@ -17,7 +17,7 @@ from keras_rfdn import checkpoint, command, evaluate, report, train, upscale
 from tflite import benchmark, convert, validate
 
 SCALE = 4
-CROP = (100, 130, 150)  # top, left, side in HR pixels: what the picture shows of each version
+CROP = (100, 130, 150)  # top, left, side in HR pixels: what the demo's picture shows of each version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,8 @@ def main(config):
         "int8": upscale.open_upscaler(int8_file)[0],
     }
     picture = out / "bicubic_float_int8_original.png"
-    _draw({name: function(pairs[0][1]) for name, function in upscalers.items()} | {"original": pairs[0][2]}, picture)
+    _, lr, hr = pairs[0]
+    draw({name: function(lr) for name, function in upscalers.items()} | {"original": hr}, picture, crop=CROP)
 
     facts = {"float": latency["models"][0], "int8": latency["models"][1]}
     rows = []
@@ -107,14 +108,17 @@ def _write_photographs(folder):
     return folder
 
 
-def _draw(versions, path):
-    """{name: HR-sized image} -> a picture of the same crop of each, side by side, twice as large, named above."""
-    top, left, side = CROP
+def draw(versions, path, *, crop):
+    """{name: HR-sized image} -> a picture of the same crop of each, side by side, twice as large, named above.
+
+    crop: top, left and side in HR pixels.
+    """
+    top, left, side = crop
     panels = []
     for name, image in versions.items():
-        crop = Image.fromarray(image[top : top + side, left : left + side])
+        part = Image.fromarray(image[top : top + side, left : left + side])
         panel = Image.new("RGB", (2 * side, 2 * side + 20), "white")
-        panel.paste(crop.resize((2 * side, 2 * side), Image.Resampling.NEAREST), (0, 20))
+        panel.paste(part.resize((2 * side, 2 * side), Image.Resampling.NEAREST), (0, 20))
         ImageDraw.Draw(panel).text((6, 4), name, fill="black")
         panels.append(np.asarray(panel))
     Image.fromarray(np.concatenate(panels, axis=1)).save(path)

@@ -5,6 +5,12 @@ import tensorflow_datasets as tfds
 from data import bicubic, div2k, pipeline
 
 
+@pytest.fixture(autouse=True)
+def network(monkeypatch):
+    monkeypatch.setattr(div2k.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(div2k.socket, "getaddrinfo", lambda *_: [])
+
+
 @pytest.fixture
 def hr_images(rng):
     """Two training images and a validation one; 3 does not divide their sides."""
@@ -59,7 +65,17 @@ def test_sources_are_the_two_splits(tmp_path):
         np.testing.assert_array_equal(a[1], b[1])
 
 
-def test_no_network_tells_the_ways_out(monkeypatch, tmp_path):
+def test_without_a_network_nothing_is_tried(monkeypatch, tmp_path):
+    def fail(*_):
+        raise OSError("name not known")
+
+    monkeypatch.setattr(div2k.socket, "getaddrinfo", fail)
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda *_: pytest.fail("tried"))
+    with pytest.raises(ValueError, match=r"could not be downloaded \(OSError: name not known\)"):
+        div2k.load(4, "train", data_dir=tmp_path)
+
+
+def test_a_failed_download_tells_the_ways_out(monkeypatch, tmp_path):
     def fail(*_):
         raise ConnectionError("no route to host")
 
