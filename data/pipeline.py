@@ -8,7 +8,6 @@ a step depends on (seed, step) and nothing else, so a stream can start at any st
 
 import functools
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -16,7 +15,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from data import div2k, folders, patches, sample
+from data import div2k, files, folders, patches, sample
 
 
 def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_broken=False):
@@ -69,22 +68,16 @@ def _in_memory(source):
 
 def _in_file(source, folder):
     """One file of raw pixels and an index of offsets and shapes; the index comes last and makes the cache valid."""
-    folder.mkdir(parents=True, exist_ok=True)
     pixels, index_file = folder / f"{source.fingerprint()}.pixels", folder / f"{source.fingerprint()}.json"
     if not index_file.exists():
-        partial = pixels.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with open(partial, "wb") as out:
-                index = []
-                for _, *pair in _progress(source):
-                    for image in pair:
-                        index.append((out.tell(), image.shape))
-                        out.write(np.ascontiguousarray(image))
-            os.replace(partial, pixels)
-        finally:
-            partial.unlink(missing_ok=True)
-        partial.write_text(json.dumps(index))
-        os.replace(partial, index_file)
+        index = []
+        with files.whole(pixels) as partial, open(partial, "wb") as out:
+            for _, *pair in _progress(source):
+                for image in pair:
+                    index.append((out.tell(), image.shape))
+                    out.write(np.ascontiguousarray(image))
+        with files.whole(index_file) as partial:
+            partial.write_text(json.dumps(index))
     mapped = np.memmap(pixels, np.uint8, mode="r") if pixels.stat().st_size else np.empty(0, np.uint8)
     arrays = [
         mapped[offset : offset + int(np.prod(shape))].reshape(shape)

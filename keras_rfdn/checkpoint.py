@@ -6,11 +6,11 @@ The authors' released .pth files (keras_rfdn/released.py) are read wherever a we
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 
 import h5py
 
+from data import files
 from keras_rfdn import models, released
 from keras_rfdn.config import ModelConfig, name_of
 
@@ -24,16 +24,10 @@ def save(model, config, path, **about):
 
     Replaces the file at once when all is written, never before.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp.h5")  # Keras chooses its format by the suffix
-    try:
+    with files.whole(path) as partial:
         model.save_weights(partial, save_format="h5")
         with h5py.File(partial, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def about(path):

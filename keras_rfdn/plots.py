@@ -1,11 +1,11 @@
 """PSNR over what it costs, as PNG: Figures 4 and 5 of the paper, published points beside ours. No TensorFlow here."""
 
-import os
 import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data import files
 from keras_rfdn import tables
 
 COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
@@ -47,11 +47,6 @@ def _save(report, sets, cost, path):
         axes.set(title=f"{name} x{report['scale']}", xlabel=label, ylabel="PSNR, dB")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with files.whole(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-import os
 import pathlib
+
+from data import files
 
 
 def table(header, rows):
@@ -24,14 +25,8 @@ def write_json(path, result):
 
 def write_text(path, text):
     """Write a file, which has its name only when all is written."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with files.whole(path) as partial:
         partial.write_text(text)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sha256(path):

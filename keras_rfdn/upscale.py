@@ -5,7 +5,6 @@ python -m keras_rfdn.upscale IN OUT            an image, or every image of a fol
 
 import dataclasses
 import itertools
-import os
 import pathlib
 
 import numpy as np
@@ -15,7 +14,7 @@ import tqdm
 from absl import logging
 from PIL import Image
 
-from data import bicubic, images
+from data import bicubic, files, images
 from keras_rfdn import checkpoint, command
 from keras_rfdn.config import SMALLEST_INPUT, name_of
 from keras_rfdn.tiling import fitted, padded, tiled
@@ -121,13 +120,8 @@ def upscale_file(source, target, upscale):
     if kind in ("JPEG", "BMP"):
         result = Image.fromarray(images.to_rgb(result))
     quality = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
+    with files.whole(target) as partial:
         result.save(partial, kind, **keep, **quality)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def main(config):

@@ -6,7 +6,6 @@ python tflite/convert.py --float16 --weights FILE      half-size weights
 
 import dataclasses
 import itertools
-import os
 import pathlib
 
 import numpy as np
@@ -15,7 +14,7 @@ import tqdm
 from absl import logging
 from ai_edge_litert.tools import flatbuffer_utils
 
-from data import folders, sample
+from data import files, folders, sample
 from keras_rfdn import checkpoint, command
 from keras_rfdn.config import SMALLEST_INPUT, name_of
 from tflite import calibration, describe, rewrite, runtime
@@ -127,14 +126,8 @@ def main(config):
 def write(content, path):
     """Bytes of a TFLite file -> a file, under its name only when LiteRT has loaded it and run it once."""
     runtime.Model(content)  # opens, allocates and runs
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with files.whole(path) as partial:
         partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _precision(config):

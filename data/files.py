@@ -1,0 +1,22 @@
+"""Writing files whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+
+
+@contextlib.contextmanager
+def whole(path):
+    """Context for writing a file: gives a temporary path beside it, which takes its name when all went well.
+
+    Makes the folder. After an error nothing is left behind, and a file that had the name keeps it.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays at the end: Keras and Pillow choose the format by it.
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

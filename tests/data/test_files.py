@@ -1,0 +1,28 @@
+import pytest
+
+from data import files
+
+
+def test_the_name_is_taken_at_the_end(tmp_path):
+    path = tmp_path / "deeper" / "a.png"
+    with files.whole(path) as partial:
+        partial.write_text("new")
+        assert partial.suffix == ".png"
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_after_an_error_the_old_file_stays_alone(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("old")
+
+    def fill_the_disk():
+        with files.whole(path) as partial:
+            partial.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_the_disk()
+    assert path.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [path]
