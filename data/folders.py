@@ -59,16 +59,18 @@ class FolderPairs:
     def split(self, held_out):
         """(training pairs, held-out pairs): every k-th file is held out, `held_out` of them, at most half."""
         every = max(2, len(self) // max(1, held_out))
-        held = set(range(every - 1, len(self), every)[:held_out])
-        return self._part(i not in held for i in range(len(self))), self._part(i in held for i in range(len(self)))
+        held = range(every - 1, len(self), every)[:held_out]
+        return self._split(i in held for i in range(len(self)))
 
     def split_published(self):
         """(training pairs, validation pairs) as the folders' names say: DIV2K_valid_HR is not for training."""
-        held = [path.parent.name.endswith("_valid_HR") for path, _ in self.files]
-        return self._part(not h for h in held), self._part(held)
+        return self._split(path.parent.name.endswith("_valid_HR") for path, _ in self.files)
 
-    def _part(self, wanted):
-        return dataclasses.replace(self, files=tuple(itertools.compress(self.files, wanted)))
+    def _split(self, held):
+        parts = [], []
+        for file, is_held in zip(self.files, held, strict=True):
+            parts[is_held].append(file)
+        return tuple(dataclasses.replace(self, files=tuple(part)) for part in parts)
 
     def _load(self, hr_path, lr_path):
         try:

@@ -75,6 +75,12 @@ def evaluate(upscale, pairs, scale, protocol="y"):
     return {name: score(upscale(lr), hr, scale, protocol) for name, lr, hr in pairs}
 
 
+def first(pairs, limit, description):
+    """Iterator over the first `limit` of sized pairs, or with None all, with a progress bar."""
+    total = min(len(pairs), limit or len(pairs))
+    return tqdm.tqdm(itertools.islice(pairs, total), description, total, unit=" images", disable=None)
+
+
 def main(config):
     """Prints a table and returns the report (keras_rfdn/tables.py says what that is), which --json writes."""
     _check(config)
@@ -156,13 +162,13 @@ def _facts(weights, scale):
     facts = {"weights": str(weights), "sha256": report.sha256(weights), "parameters": None, "mult_adds": None}
     if str(weights).endswith(".tflite"):
         import tflite.complexity
-        from tflite import runtime
+        from tflite import describe
 
-        model = runtime.Model(weights)
-        if model.height is not None:  # one of open size cannot be counted
+        (tensor,) = describe.describe(weights).inputs
+        if -1 not in tensor.shape:  # one of open size cannot be counted
             cost = tflite.complexity.count(weights)
             facts["parameters"] = cost.parameters
-            if (model.height, model.width) == hd:
+            if tensor.shape[1:3] == hd:
                 facts["mult_adds"] = cost.convolution_multiply_adds
         return {"model": pathlib.Path(weights).stem, **facts}
     model_config, _ = checkpoint.about(weights)
@@ -175,10 +181,8 @@ def _measure(config, upscalers, fresh, folder):
     """Put one set's scores into a report."""
     name, scale = _set_name(folder), fresh["scale"]
     pairs = folders.find_pairs(folder, scale, skip_broken=config.skip_broken)
-    total = min(len(pairs), config.images or len(pairs))
     scores = [{} for _ in upscalers]
-    first = itertools.islice(pairs, total)
-    for image, lr, hr in tqdm.tqdm(first, desc=name, total=total, unit=" images", disable=None):
+    for image, lr, hr in first(pairs, config.images, name):
         for of, function in zip(scores, upscalers, strict=True):
             of[image] = score(function(lr), hr, scale, config.protocol)
     if not scores[0]:

@@ -37,13 +37,9 @@ def network(x, config):
 
 def fused(x, config):
     """RFDN and IMDN (section 3.1 of the paper and Figure 1): the outputs of all blocks are fused, plus a long skip."""
-    coarse = x = conv(x, config.channels, 3, name="fea_conv")
-    features = []
-    for i in range(config.num_blocks):
-        x = BLOCKS[config.block](x, config, name=f"B{i + 1}")
-        features.append(x)
-    if len(features) > 1:
-        x = keras.layers.Concatenate()(features)
+    coarse = conv(x, config.channels, 3, name="fea_conv")
+    features = _chain(coarse, config, "B", first=1)
+    x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
     x = lrelu(conv(x, config.channels, 1, name="c.0"))
     x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
     return _shuffled(x, config)
@@ -51,9 +47,8 @@ def fused(x, config):
 
 def chained(x, config):
     """IMDN as it won AIM 2019 (and EDSR before it): only the last block's output goes on, plus a long skip."""
-    coarse = x = conv(x, config.channels, 3, name="fea_conv")
-    for i in range(config.num_blocks):
-        x = BLOCKS[config.block](x, config, name=f"B{i + 1}")
+    coarse = conv(x, config.channels, 3, name="fea_conv")
+    x = _chain(coarse, config, "B", first=1)[-1]
     x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
     return _shuffled(x, config)
 
@@ -65,14 +60,22 @@ def msrresnet(x, config):
     """
     blurred = keras.layers.UpSampling2D(config.scale, interpolation="bilinear", name="base", dtype="float32")(x)
     x = lrelu(conv(x, config.channels, 3, name="conv_first"), 0.1)
-    for i in range(config.num_blocks):
-        x = BLOCKS[config.block](x, config, name=f"recon_trunk.{i}")
+    x = _chain(x, config, "recon_trunk.", first=0)[-1]
     for i, factor in enumerate({2: (2,), 3: (3,), 4: (2, 2)}[config.scale], start=1):
         x = conv(x, config.channels * factor**2, 3, name=f"upconv{i}")
         x = lrelu(PixelShuffle(factor, name=f"pixel_shuffle{i}")(x), 0.1)
     x = lrelu(conv(x, config.channels, 3, name="HRconv"), 0.1)
     x = conv(x, 3, 3, name="conv_last", dtype="float32")
     return keras.layers.Add(dtype="float32")([x, blurred])
+
+
+def _chain(x, config, name, *, first):
+    """The blocks one after the other, named by number from first -> what each gives."""
+    outputs = []
+    for i in range(first, first + config.num_blocks):
+        x = BLOCKS[config.block](x, config, name=f"{name}{i}")
+        outputs.append(x)
+    return outputs
 
 
 def _shuffled(x, config):

@@ -59,9 +59,9 @@ class TrainConfig:
     seed: int = 0
 
 
+INTERVALS = ("validate_every", "log_every")
 # What may differ when a run is resumed; anything else would make it another run. (steps: not where the learning rate
 # of every step depends on it.)
-INTERVALS = ("validate_every", "log_every")
 RESUMABLE = {"data_dir", "cache", "steps", "save_minutes", "workdir", *INTERVALS}
 
 

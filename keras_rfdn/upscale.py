@@ -115,7 +115,7 @@ def upscale_file(source, target, upscale):
     if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
         raise ValueError(f"{target} must end in .png, .jpg, .webp, .bmp or .tif")
     image = images.open_upright(source)
-    keep = {key: image.info[key] for key in ("icc_profile",) if image.info.get(key)}
+    keep = {"icc_profile": profile} if (profile := image.info.get("icc_profile")) else {}
     result = upscale_image(image, upscale)
     if kind in ("JPEG", "BMP"):
         result = Image.fromarray(images.to_rgb(result))

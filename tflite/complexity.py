@@ -38,8 +38,7 @@ def main(config):
 
 def count(model):
     """Path or bytes of a TFLite model of fixed size and batch 1, of any precision -> Complexity."""
-    content = describe.read_bytes(model)
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = describe.parse(describe.read_bytes(model), model)
     parameters = convolutions = multiply_adds = leaky = activations = 0
     for graph in model.subgraphs:
         for operator in graph.operators:

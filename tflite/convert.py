@@ -27,12 +27,11 @@ class ConvertConfig:
     int8: bool = False  # fully integer, uint8 in and out: 0..255 as they are
     float16: bool = False  # float16 weights, float in and out
     dynamic: bool = False  # int8 weights, float activations, float in and out
-    weights: str | None = (
-        None  # weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given
-    )
+    # Weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given.
+    weights: str | None = None
     variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
     scale: int | None = None  # 2, 3 or 4
-    shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width (slower: delegates want fixed sizes)
+    shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
     out: str | None = None  # by default beside the weights, named by variant, scale, precision and shape
     calibration: str | None = None  # int8: folder of HR images to learn ranges from; by default data.sample's
     calibration_images: int = 200  # int8: of them, the first so many

@@ -65,6 +65,18 @@ def read_bytes(model):
     return model
 
 
+def parse(content, model):
+    """Bytes of a TFLite model -> flatbuffer_utils' object of it. model: its path or bytes, for the error's sake.
+
+    Raises ValueError when it is cut short.
+    """
+    try:
+        return flatbuffer_utils.read_model_from_bytearray(content)
+    except (struct.error, IndexError, ValueError, TypeError) as error:
+        name = "this model" if isinstance(model, bytes) else model
+        raise ValueError(f"{name} is a broken TFLite model ({error}); is it whole?") from error
+
+
 def main(config):
     """Prints a table and returns the Description of each file, in their order."""
     descriptions = [describe(path) for path in config.models]
@@ -104,11 +116,7 @@ def _with_floats(count, floats):
 def describe(model):
     """Path or bytes of a TFLite model -> Description. Raises ValueError when it is missing, no TFLite or cut short."""
     content = read_bytes(model)
-    try:
-        graph = flatbuffer_utils.read_model_from_bytearray(content)
-    except (struct.error, IndexError, ValueError, TypeError) as error:
-        name = "this model" if isinstance(model, bytes) else model
-        raise ValueError(f"{name} is a broken TFLite model ({error}); is it whole?") from error
+    graph = parse(content, model)
     operators = [
         (_operator_name(graph, operator), any(_dtype(t) in FLOATS for t in _tensors(subgraph, operator)))
         for subgraph in graph.subgraphs

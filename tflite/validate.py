@@ -10,15 +10,13 @@ attention then sees all of an image); keras_rfdn.evaluate tells how it scores.
 """
 
 import dataclasses
-import itertools
 import sys
 
 import numpy as np
 import simple_parsing
-import tqdm
 
 from data import folders
-from keras_rfdn import checkpoint, command, metrics, report, upscale
+from keras_rfdn import checkpoint, command, evaluate, metrics, report, upscale
 from keras_rfdn.tiling import fitted
 from tflite import runtime
 
@@ -82,8 +80,7 @@ def validate(tflite, keras, pairs, *, scale, limit=None):
     Shows its progress. Raises ValueError that names the image when one is too small to measure.
     """
     results = []
-    total = min(len(pairs), limit or len(pairs))
-    for name, lr, hr in tqdm.tqdm(itertools.islice(pairs, total), "validating", total, unit=" images", disable=None):
+    for name, lr, hr in evaluate.first(pairs, limit, "validating"):
         try:
             results.append({"name": name, **compare(tflite(lr), keras(lr), hr, scale=scale)})
         except ValueError as error:
@@ -99,16 +96,14 @@ def compare(tflite_sr, keras_sr, hr, *, scale):
     agreement_db: PSNR of TFLite against Keras, likewise; None when they are equal.
     """
     difference = np.abs(tflite_sr.astype(int) - keras_sr)
-    scores = {
-        f"{side}_{name}": metric(sr, hr, shave=scale)
-        for side, sr in (("tflite", tflite_sr), ("keras", keras_sr))
-        for name, metric in (("psnr_y", metrics.psnr_y), ("ssim_y", metrics.ssim_y))
-    }
-    keras_psnr_y, tflite_psnr_y = scores["keras_psnr_y"], scores["tflite_psnr_y"]
+    tflite, keras = (evaluate.score(sr, hr, scale) for sr in (tflite_sr, keras_sr))
     return {
-        **scores,
+        "tflite_psnr_y": tflite.psnr,
+        "tflite_ssim_y": tflite.ssim,
+        "keras_psnr_y": keras.psnr,
+        "keras_ssim_y": keras.ssim,
         # Equal scores may be infinite.
-        "loss_db": 0.0 if keras_psnr_y == tflite_psnr_y else keras_psnr_y - tflite_psnr_y,
+        "loss_db": 0.0 if keras.psnr == tflite.psnr else keras.psnr - tflite.psnr,
         "max_difference": int(difference.max()),
         "mean_difference": float(difference.mean()),
         "agreement_db": metrics.psnr(tflite_sr, keras_sr, shave=0) if difference.any() else None,
