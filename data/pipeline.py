@@ -90,23 +90,25 @@ def _progress(source):
     return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20 or None)
 
 
-def batch_at(step, pairs, *, lr_patch, batch, seed):
-    """The training batch of one step: (lr uint8 [batch, p, p, 3], hr uint8 [batch, p*scale, p*scale, 3]).
+def batch_at(step, pairs, *, lr_patch, batch, seed, shard=0, shards=1):
+    """The training batch of one step: (lr uint8 [n, p, p, 3], hr uint8 [n, p*scale, p*scale, 3]), n = batch / shards.
 
     Every image comes once per epoch, in an order shuffled anew each epoch; place, flips and quarter turns are random.
+    batch is that of all shards together: the shards' parts, one after another, are the batch of shards=1.
     """
-    step = int(step)
+    step, part = int(step), batch // shards
     rng = np.random.default_rng((seed, step))
     scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-    lr_batch = np.empty((batch, lr_patch, lr_patch, 3), np.uint8)
-    hr_batch = np.empty((batch, lr_patch * scale, lr_patch * scale, 3), np.uint8)
-    places, orientations = rng.random((batch, 2)), rng.integers(0, 8, batch)
-    for i in range(batch):
-        epoch, position = divmod(step * batch + i, len(pairs))
+    lr_batch = np.empty((part, lr_patch, lr_patch, 3), np.uint8)
+    hr_batch = np.empty((part, lr_patch * scale, lr_patch * scale, 3), np.uint8)
+    places, orientations = rng.random((batch, 2)), rng.integers(0, 8, batch)  # of all shards: numbers cost nothing
+    for i in range(part):
+        member = shard * part + i
+        epoch, position = divmod(step * batch + member, len(pairs))
         lr, hr = pairs[_epoch_order(len(pairs), seed, epoch)[position]]
-        top, left = (int(u * (size - lr_patch + 1)) for u, size in zip(places[i], lr.shape[:2], strict=True))
+        top, left = (int(u * (size - lr_patch + 1)) for u, size in zip(places[member], lr.shape[:2], strict=True))
         crops = patches.crop(lr, hr, top=top, left=left, lr_patch=lr_patch, scale=scale)
-        lr_batch[i], hr_batch[i] = (patches.orient(crop, orientations[i]) for crop in crops)
+        lr_batch[i], hr_batch[i] = (patches.orient(crop, orientations[member]) for crop in crops)
     return lr_batch, hr_batch
 
 
@@ -115,23 +117,32 @@ def _epoch_order(count, seed, epoch):
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def stream(pairs, *, lr_patch, batch, seed=0, start=0):
+def stream(pairs, *, lr_patch, batch, seed=0, start=0, shard=0, shards=1):
     """Endless `tf.data.Dataset` of (lr, hr) batches, uint8, from the batch of step `start` on.
 
-    pairs: from `cache`. lr_patch: LR pixels. Deterministic: the same arguments give the same batches.
+    pairs: from `cache`. lr_patch: LR pixels. batch: patches of all shards together. shard: 0..shards-1, which part of
+    each batch to yield, for data-parallel training; the parts, one after another, are the batch of shards=1.
+    Deterministic: the same arguments give the same batches.
+    Raises ValueError when shards do not divide the batch or an image is smaller than a patch.
     """
+    if not 0 <= shard < shards:
+        raise ValueError(f"need a shard from 0 to {shards - 1}, below the number of shards, got {shard}")
+    if batch % shards:
+        raise ValueError(f"a batch of {batch} does not divide into {shards} shards; make it a multiple of {shards}")
     small = [lr.shape for lr, _ in pairs if min(lr.shape[:2]) < lr_patch]
     if small:
         raise ValueError(
             f"{len(small)} images are below {lr_patch} LR pixels, {small[0]} is one; cache with smallest={lr_patch}"
         )
-    make = functools.partial(batch_at, pairs=pairs, lr_patch=lr_patch, batch=batch, seed=seed)
+    make = functools.partial(
+        batch_at, pairs=pairs, lr_patch=lr_patch, batch=batch, seed=seed, shard=shard, shards=shards
+    )
     scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
 
     def load(step):
         lr, hr = tf.numpy_function(make, [step], (tf.uint8, tf.uint8))
-        lr.set_shape([batch, lr_patch, lr_patch, 3])
-        hr.set_shape([batch, lr_patch * scale, lr_patch * scale, 3])
+        lr.set_shape([batch // shards, lr_patch, lr_patch, 3])
+        hr.set_shape([batch // shards, lr_patch * scale, lr_patch * scale, 3])
         return lr, hr
 
     steps = tf.data.Dataset.range(start, np.iinfo(np.int64).max)

@@ -105,6 +105,42 @@ def test_stream_has_static_uint8_shapes():
     assert hr == tf.TensorSpec((4, 16, 16, 3), tf.uint8)
 
 
+@pytest.mark.parametrize("shards", [2, 3, 6])
+def test_shards_are_the_parts_of_the_batch(shards):
+    pairs = coordinates(5)  # fewer than a batch: a step lies in two epochs
+    parts = [batches(pairs, 4, batch=6, start=3, shard=i, shards=shards) for i in range(shards)]
+    joined = [tuple(map(np.concatenate, zip(*step, strict=True))) for step in zip(*parts, strict=True)]
+    assert_same(joined, batches(pairs, 4, batch=6, start=3))
+
+
+def test_a_shard_reads_its_own_images_only():
+    class Counted(list):
+        reads = 0
+
+        def __getitem__(self, index):
+            self.reads += 1
+            return super().__getitem__(index)
+
+    whole, part = Counted(coordinates(5)), Counted(coordinates(5))
+    pipeline.batch_at(3, whole, lr_patch=8, batch=60, seed=0)
+    lr, _ = pipeline.batch_at(3, part, lr_patch=8, batch=60, seed=0, shard=2, shards=6)
+    assert len(lr) == 10
+    assert whole.reads - part.reads == 50
+
+
+def test_stream_of_a_shard_has_its_static_shape():
+    lr, _ = pipeline.stream(coordinates(1), lr_patch=8, batch=6, shards=3).element_spec
+    assert lr == tf.TensorSpec((2, 8, 8, 3), tf.uint8)
+
+
+def test_stream_refuses_shards_that_do_not_fit():
+    with pytest.raises(ValueError, match="a batch of 4 does not divide into 3 shards"):
+        pipeline.stream(coordinates(1), lr_patch=8, batch=4, shards=3)
+    for shard in (-1, 2):
+        with pytest.raises(ValueError, match=f"a shard from 0 to 1, .* got {shard}"):
+            pipeline.stream(coordinates(1), lr_patch=8, batch=4, shard=shard, shards=2)
+
+
 def test_stream_refuses_small_images():
     with pytest.raises(ValueError, match="2 images are below 21 LR pixels"):
         pipeline.stream(coordinates(2), lr_patch=21, batch=1)
