@@ -11,7 +11,7 @@ import pathlib
 
 import simple_parsing
 
-from keras_rfdn import checkpoint, command, evaluate, models, published, report, train
+from keras_rfdn import checkpoint, command, evaluate, models, published, recipes, report, train
 
 TABLES = {1: published.TABLE_1, 2: published.TABLE_2}  # {row of VARIANTS: thousand parameters at x4 in the paper}
 
@@ -37,7 +37,7 @@ class AblationConfig:
     batch: int = 64
     patch: int = 64  # LR pixels
     learning_rate: float = 5e-4
-    schedule: str = simple_parsing.choice(*train.SCHEDULES, default="halving")
+    schedule: str = simple_parsing.choice(*recipes.SCHEDULES, default="halving")
     halve_every: int = 200_000  # updates
     warmup: int = 0  # updates
     mixed_precision: str = simple_parsing.choice(*models.POLICIES, default="float32")  # compute type

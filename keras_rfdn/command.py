@@ -12,8 +12,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = ("data", "keras_rfdn", "tflite")
 
 
-def run(main, config_class):
+def run(main, config_class, *, preset=None):
     """Parse the command line into config_class, call main(config), exit.
+
+    preset: function from the command line's words to a dict of fields, which replace the class' own defaults.
 
     A ValueError or RuntimeError that our own code raised for the user is printed as one line and exits with status 2;
     any other exception keeps its traceback.
@@ -29,7 +31,7 @@ def run(main, config_class):
             sys.exit(2)
 
     logging.get_absl_handler().addFilter(_ours_or_serious)
-    app.run(guarded, flags_parser=functools.partial(_parse, config_class))
+    app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset))
 
 
 def _ours_or_serious(record):
@@ -41,13 +43,13 @@ def _is_ours(file):
     return any(pathlib.Path(file).resolve().is_relative_to(ROOT / package) for package in PACKAGES)
 
 
-def _parse(config_class, argv):
+def _parse(config_class, preset, argv):
     """argv -> config_class, where an unknown flag or a word too many stops with the usage and status 2.
 
     etils.eapp.make_flags_parser would do, but it ignores words and answers an unknown flag with a traceback.
     """
     parser = simple_parsing.ArgumentParser()
-    parser.add_arguments(config_class, "config")
+    parser.add_arguments(config_class, "config", default=config_class(**preset(argv)) if preset else None)
     parsed, rest = parser.parse_known_args(argv[1:])
     try:
         words = flags.FLAGS(argv[:1] + rest)[1:]  # absl's own, --verbosity for one

@@ -1,4 +1,7 @@
-"""PSNR over what it costs, as PNG: Figures 4 and 5 of the paper, published points beside ours. No TensorFlow here."""
+"""Pictures of numbers, as PNG. No TensorFlow here.
+
+PSNR over what it costs, Figures 4 and 5 of the paper with published points beside ours, and the curve of a training.
+"""
 
 import pathlib
 
@@ -10,6 +13,24 @@ from keras_rfdn import tables
 
 COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
 COLOURS = {"published": "0.45", "here": "tab:red"}
+
+
+def curve(records, path, *, baseline):
+    """Validation PSNR and training loss over updates, from a run's metrics.jsonl, as PNG. baseline: bicubic's PSNR."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    steps = [record["step"] for record in records]
+    axes.plot(steps, [record["psnr_y"] for record in records], ".-", color=COLOURS["here"], label="network")
+    axes.axhline(baseline, color=COLOURS["published"], linestyle="--", label="bicubic")
+    axes.set(xlabel="updates", ylabel="PSNR on validation, dB")
+    axes.grid(alpha=0.3)
+    losses = axes.twinx()
+    losses.plot(
+        steps, [record["loss"] for record in records], color="tab:blue", alpha=0.4, label="training loss, right"
+    )
+    losses.set_ylabel("training loss")
+    figure.legend(loc="outside upper center", ncols=3)
+    _write(figure, path)
 
 
 def points(report, cost, name):
@@ -47,6 +68,10 @@ def _save(report, sets, cost, path):
         axes.set(title=f"{name} x{report['scale']}", xlabel=label, ylabel="PSNR, dB")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
+    _write(figure, path)
+    return path
+
+
+def _write(figure, path):
     with files.whole(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)
-    return path

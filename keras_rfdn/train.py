@@ -2,17 +2,15 @@
 
     python -m keras_rfdn.train --scale 4                      RFDN on DIV2K with the paper's settings
     python -m keras_rfdn.train --scale 4 --data FOLDER        on the images of a folder
+    python -m keras_rfdn.train --recipe aim2020-erfdn         a row of keras_rfdn.recipes
 
 A workdir holds config.json, best.h5 and last.h5 (weights that evaluate, upscale and convert take), state/ (what the
-same command resumes from), metrics.jsonl and tensorboard/.
+same command resumes from), metrics.jsonl, tensorboard/ and, after the last update, summary.json and curve.png.
 """
 
 import contextlib
 import dataclasses
-import datetime
 import itertools
-import json
-import math
 import pathlib
 import signal
 import time
@@ -23,303 +21,232 @@ import tensorflow as tf
 import tf_keras as keras
 from absl import logging
 
-from data import bicubic, pipeline
-from keras_rfdn import checkpoint, command, metrics, models, report
-from keras_rfdn.config import SMALLEST_INPUT, variant
-from keras_rfdn.upscale import from_model
-
-SCHEDULES = ("halving", "cosine")
-METRICS = "metrics.jsonl"  # in a workdir: a line of JSON for every validation
+from data import bicubic, folders, pipeline
+from keras_rfdn import checkpoint, command, metrics, models, plots, recipes, report, strategies, workdir
+from keras_rfdn.config import VARIANTS, variant
+from keras_rfdn.progress import Progress
+from keras_rfdn.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a network; the same command again resumes it. Defaults: the paper's settings (section 4.2)."""
 
+    recipe: str | None = None  # a row of keras_rfdn.recipes.RECIPES, which then decides all but data and devices
     variant: str = "rfdn"  # a row of keras_rfdn.config.VARIANTS
     scale: int = 4  # 2, 3 or 4
     data: str = "div2k"  # div2k, sample, or a folder of HR images (data/folders.py says in which layouts)
+    extra_data: str | None = None  # folder of HR images to train on besides, Flickr2K for one
     data_dir: str | None = None  # tensorflow-datasets' folder for div2k
     valid: str | None = None  # folder to validate on; by default the data's own validation images
     valid_images: int = 10  # validate on the first of them only
     skip_broken: bool = False  # leave unreadable images out instead of stopping
     cache: str = "memory"  # where decoded images are kept: memory, or a folder for a file
-    workdir: str | None = None  # by default runs/VARIANT-xSCALE
+    workdir: str | None = None  # by default runs/RECIPE or runs/VARIANT-xSCALE
+    init: str | None = None  # weights to start from: a workdir, weight file or released .pth, of any scale
     steps: int = 1_000_000  # updates
-    batch: int = 64
+    batch: int = 64  # patches, over all devices
     patch: int = 64  # LR pixels
     learning_rate: float = 5e-4
-    schedule: str = simple_parsing.choice(*SCHEDULES, default="halving")  # halving: by half every halve_every updates
+    # halving: by half every halve_every updates; cosine: to 0 at the end
+    schedule: str = simple_parsing.choice(*recipes.SCHEDULES, default="halving")
     halve_every: int = 200_000  # updates
     warmup: int = 0  # updates in which the learning rate rises from 0
+    loss: str = simple_parsing.choice(*recipes.LOSSES, default="l1")
+    ema: float = 0.0  # decay of a moving average of the weights, which then is what is validated and kept: 0.999, say
+    clip_norm: float = 0.0  # largest norm of all gradients together; 0: not clipped
     mixed_precision: str = simple_parsing.choice(*models.POLICIES, default="float32")  # compute type
+    strategy: str = simple_parsing.choice(*strategies.STRATEGIES, default="one")  # devices (keras_rfdn/strategies.py)
     validate_every: int = 5000  # updates
     log_every: int = 100  # updates
     save_minutes: float = 10  # longest time between two saved states
     seed: int = 0
 
 
-INTERVALS = ("validate_every", "log_every")
 # What may differ when a run is resumed; anything else would make it another run. (steps: not where the learning rate
 # of every step depends on it.)
-RESUMABLE = {"data_dir", "cache", "steps", "save_minutes", "workdir", *INTERVALS}
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
-
-
-def learning_rate(config):
-    """TrainConfig -> Keras schedule, a function of the update's number."""
-    if config.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if config.warmup else config.learning_rate,
-            max(1, config.steps - config.warmup),
-            warmup_target=config.learning_rate if config.warmup else None,
-            warmup_steps=config.warmup,
-        )
-    return HalvingWithWarmup(config.learning_rate, config.halve_every, config.warmup)
-
-
-@keras.saving.register_keras_serializable("keras_rfdn")
-class HalvingWithWarmup(keras.optimizers.schedules.LearningRateSchedule):
-    """initial halved every halve_every updates, after a linear rise over warmup updates."""
-
-    def __init__(self, initial, halve_every, warmup=0):
-        self.initial, self.halve_every, self.warmup = initial, halve_every, warmup
-
-    def __call__(self, step):
-        step = tf.cast(step, tf.float32)
-        rise = tf.minimum(1.0, (step + 1) / max(1, self.warmup))
-        return self.initial * rise * 0.5 ** tf.floor(step / self.halve_every)
-
-    def get_config(self):
-        return {"initial": self.initial, "halve_every": self.halve_every, "warmup": self.warmup}
+RESUMABLE = {"data_dir", "cache", "steps", "save_minutes", "workdir", "strategy", "validate_every", "log_every"}
 
 
 def main(config):
-    """Trains and returns the last validation's record: step, loss, psnr_y, best_psnr_y, images_per_second."""
+    """Trains and returns the last validation's record: step, loss, psnr_y, best_psnr_y, images_per_second, ..."""
     model_config = variant(config.variant, config.scale)
+    stages = recipes.stages(config)
     _check(config)
-    workdir = pathlib.Path(config.workdir or checkpoint.RUNS / f"{config.variant}-x{config.scale}")
-    _claim(workdir, config)
-    train_source, valid_source = pipeline.sources(
-        config.data,
-        config.scale,
-        data_dir=config.data_dir,
-        valid=config.valid,
-        valid_images=config.valid_images,
-        skip_broken=config.skip_broken,
-    )
-    pairs = pipeline.cache(train_source, config.cache, smallest=config.patch)
-    valid = list(itertools.islice(valid_source, config.valid_images))
-    if not valid:
-        raise ValueError("no validation image could be read; name a folder of images with --valid")
-    logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), workdir)
+    strategy = strategies.STRATEGIES[config.strategy]()
+    name = config.recipe or f"{config.variant}-x{config.scale}"
+    folder = pathlib.Path(config.workdir or checkpoint.RUNS / name)
+    with _claimed(folder, config, strategy):
+        train_source, valid_source = pipeline.sources(
+            config.data,
+            config.scale,
+            data_dir=config.data_dir,
+            valid=config.valid,
+            valid_images=config.valid_images,
+            skip_broken=config.skip_broken,
+        )
+        smallest = max(stage.patch for stage in stages)
+        pairs = pipeline.cache(train_source, config.cache, smallest=smallest)
+        if config.extra_data is not None:
+            extra = folders.find_pairs(config.extra_data, config.scale, skip_broken=config.skip_broken)
+            pairs += pipeline.cache(extra, config.cache, smallest=smallest)
+        valid = list(itertools.islice(valid_source, config.valid_images))
+        if not valid:
+            raise ValueError("no validation image could be read; name a folder of images with --valid")
+        logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), folder)
 
-    def stream(start):
-        return pipeline.stream(pairs, lr_patch=config.patch, batch=config.batch, seed=config.seed, start=start)
+        def stream(stage, start, shard, shards):
+            lr_patch, batch = stages[stage].patch, stages[stage].batch
+            return pipeline.stream(
+                pairs, lr_patch=lr_patch, batch=batch, seed=config.seed + stage, start=start, shard=shard, shards=shards
+            )
 
-    return fit(model_config, stream, valid, config, workdir)
+        return fit(model_config, stages, stream, valid, config, folder, strategy)
 
 
-def fit(model_config, stream, valid, config, workdir):
-    """Train a fresh network, or go on from workdir/state.
+def fit(model_config, stages, stream, valid, config, folder, strategy=None):
+    """Train a fresh network, or go on from the workdir's state. Returns the last validation's record.
 
-    stream(start) -> dataset of (lr, hr) uint8 batches from the batch of step `start` on. valid: (name, lr, hr) images.
-    Raises DivergedError, naming the last good checkpoint, when the loss becomes infinite or NaN.
+    stages: of keras_rfdn.recipes. stream: as for Trainer.batches. valid: (name, lr, hr) images. folder: the workdir.
+    Raises trainer.DivergedError, naming the last good checkpoint, when the loss becomes infinite or NaN, and
+    RuntimeError when a state can't be saved or another worker is gone.
     """
     keras.utils.set_random_seed(config.seed)
-    trainer = Trainer(model_config, valid, config, workdir)
-    start = int(trainer.state.step)
+    init = None if (folder / workdir.STATE / "checkpoint").exists() else _init(config)
+    trainer = Trainer(model_config, stages, valid, config, folder, strategy=strategy, init=init)
+    start, steps = int(trainer.state.step), sum(stage.steps for stage in stages)
+    if trainer.mean_over_workers(start) != start:
+        raise RuntimeError(f"this worker finds {start} updates in {folder}, others another number; all need one folder")
     if start:
         logging.info("resumed at step %d, best so far %.2f dB", start, float(trainer.state.best_psnr_y))
-    if start >= config.steps:
+    if start >= steps:
         logging.info("all %d steps are done; raise --steps to go on, or name another --workdir", start)
-        return json.loads((workdir / METRICS).read_text().splitlines()[-1])
-    record = {}
-    with _stop_signals() as stopped, trainer.writer.as_default():
-        progress = Progress(start, config)
-        for step, (lr, hr) in enumerate(stream(start), start + 1):
-            progress.add(trainer.train_step(lr, hr))
-            trainer.state.step.assign(step)
-            stop, last = stopped(), step == config.steps
-            if last or step % config.log_every == 0:
-                progress.report(step, trainer)
-            if last or step % config.validate_every == 0:
-                record = trainer.validate(step, progress)
-            if record.get("step") == step or stop or trainer.minutes_since_save() > config.save_minutes:
-                progress.check_finite(trainer)
-                trainer.save()
-            if stop and not last:
-                logging.info("stopped at step %d; the same command goes on from there", step)
-            if stop or last:
-                break
+        return workdir.records(folder)[-1]
+    with _other_workers_gone(folder), _tensorboard(folder, trainer.chief), _stop_signals() as stopped:
+        record = _train(trainer, stream, start, steps, config, stopped)
+    if record.get("step") == steps and trainer.chief:
+        summary(trainer, config, folder)
     return record
 
 
-class Trainer:
-    """A network in training with its optimizer, its saved state and its validation."""
+def _train(trainer, stream, start, steps, config, stopped):
+    """The updates from start + 1 to steps, with reports, validation and saving between them."""
+    record, progress = {}, Progress(start, steps)
+    for step, stage, batch, waited in _batches(trainer, stream, start):
+        progress.add(trainer.update(batch, stage), trainer.stages[stage].batch, waited)
+        trainer.state.step.assign(step)
+        # Workers wait for each other in an update, so all must stop after the same one.
+        stop, last = trainer.mean_over_workers(stopped()) > 0, step == steps
+        validates = last or step % config.validate_every == 0
+        saves = validates or stop or trainer.minutes_since_save() > config.save_minutes
+        if last or step % config.log_every == 0:
+            trainer.check_finite(progress.mean_loss())
+            progress.report(step, trainer.learning_rate())
+        if validates or saves:
+            trainer.check_finite(progress.mean_loss())
+        if validates and trainer.chief:
+            record = trainer.validate(progress)
+            workdir.add_record(trainer.folder, record)
+        if saves and trainer.chief:
+            trainer.save()
+        if stop and not last:
+            logging.info("stopped at step %d; the same command goes on from there", step)
+        if stop or last:
+            break
+    return record
 
-    def __init__(self, model_config, valid, config, workdir):
-        self.model_config, self.valid, self.config, self.workdir = model_config, valid, config, workdir
-        self.model = models.build(model_config, precision=config.mixed_precision)
-        self.optimizer = keras.optimizers.Adam(learning_rate(config), 0.9, 0.999, 1e-8)
-        if config.mixed_precision == "float16":
-            self.optimizer = keras.mixed_precision.LossScaleOptimizer(self.optimizer)
-        self.optimizer.build(self.model.trainable_variables)
-        self.state = tf.train.Checkpoint(
-            model=self.model,
-            optimizer=self.optimizer,
-            step=tf.Variable(0, dtype=tf.int64),
-            best_psnr_y=tf.Variable(-math.inf, dtype=tf.float64),
+
+def _batches(trainer, stream, start):
+    """Yields (update's number, stage, batch, seconds waited for it) of all stages from update start + 1 on."""
+    first = 0
+    for stage, settings in enumerate(trainer.stages):
+        end = first + settings.steps
+        if start < end:
+            batches = trainer.batches(stream, stage, max(0, start - first))
+            for step in range(max(start, first) + 1, end + 1):
+                asked = time.monotonic()
+                batch = next(batches)
+                yield step, stage, batch, time.monotonic() - asked
+        first = end
+
+
+def summary(trainer, config, folder):
+    """Print what a finished run came to, and write summary.json and curve.png. Returns what summary.json says."""
+    records = workdir.records(folder)
+    scale = trainer.model_config.scale
+    baseline = [metrics.psnr_y(bicubic.upscale(lr, scale), hr, shave=scale) for _, lr, hr in trainer.valid]
+    best = max(records, key=lambda record: record["psnr_y"])
+    result = {
+        "variant": config.variant,
+        "scale": scale,
+        "recipe": config.recipe,
+        "parameters": trainer.model.count_params(),
+        "steps": records[-1]["step"],
+        "hours": records[-1]["hours"],
+        "best_psnr_y": best["psnr_y"],
+        "best_step": best["step"],
+        "last_psnr_y": records[-1]["psnr_y"],
+        "bicubic_psnr_y": float(np.mean(baseline)),
+        "images_per_second": float(np.median([record["images_per_second"] for record in records])),
+        "data_wait": float(np.median([record["data_wait"] for record in records])),
+    }
+    report.write_json(folder / "summary.json", result)
+    plots.curve(records, folder / "curve.png", baseline=result["bicubic_psnr_y"])
+    cells = [[key, f"{value:.4g}" if isinstance(value, float) else value] for key, value in result.items()]
+    print(report.table(["run", str(folder)], cells))
+    return result
+
+
+def _init(config):
+    """The weight file that a run starts from, or None."""
+    source = config.recipe and recipes.recipe(config.recipe).starts_from
+    path = config.init or (source and checkpoint.RUNS / source)
+    if source and not config.init and not path.exists():
+        raise ValueError(
+            f"recipe {config.recipe} starts from the weights of {source}: train that first, or name any of its network "
+            f"({VARIANTS[config.variant].block}) with --init"
         )
-        self.manager = tf.train.CheckpointManager(self.state, workdir / "state", max_to_keep=2)
-        if self.manager.latest_checkpoint:
-            self.state.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
-        self.saved_at = time.monotonic()
-        self.writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        # Validation measures what users get: the same weights in float32.
-        self.float_model = models.build(model_config)
-        self.upscale = from_model(self.float_model)
-
-    @tf.function
-    def train_step(self, lr, hr):
-        """One update on a uint8 batch; returns the L1 loss in grey levels (0..255)."""
-        with tf.GradientTape() as tape:
-            sr = self.model(tf.cast(lr, tf.float32), training=True)
-            loss = tf.reduce_mean(tf.abs(sr - tf.cast(hr, tf.float32)))
-            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
-        gradients = tape.gradient(scaled, self.model.trainable_variables)
-        if self._scales_loss:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
-        self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
-        return loss
-
-    @property
-    def _scales_loss(self):
-        return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
-
-    def validate(self, step, progress):
-        """Mean Y-PSNR of the validation images; keeps the weights if they are the best yet. Returns the record."""
-        progress.check_finite(self)
-        started = time.monotonic()
-        self.float_model.set_weights(self.model.get_weights())
-        images = [(self.upscale(lr), lr, hr) for _, lr, hr in self.valid]
-        psnr_y = float(np.mean([metrics.psnr_y(sr, hr, shave=self.config.scale) for sr, _, hr in images]))
-        best = psnr_y > float(self.state.best_psnr_y)
-        if best:
-            checkpoint.save(self.model, self.model_config, self.workdir / checkpoint.BEST, step=step, psnr_y=psnr_y)
-            self.state.best_psnr_y.assign(psnr_y)
-        tf.summary.scalar("valid/psnr_y", psnr_y, step)
-        tf.summary.image("valid/bicubic_network_original", _picture(*images[0], self.config.scale)[None], step)
-        record = {
-            "step": step,
-            "loss": progress.loss,
-            "psnr_y": psnr_y,
-            "best_psnr_y": float(self.state.best_psnr_y),
-            "learning_rate": self.learning_rate(),
-            "images_per_second": progress.images_per_second,
-            "time": datetime.datetime.now().isoformat(timespec="seconds"),
-        }
-        with open(self.workdir / METRICS, "a") as file:
-            file.write(json.dumps(record) + "\n")
-        seconds = time.monotonic() - started
-        logging.info(
-            "step %d: %.3f dB on validation%s, in %.0f s", step, psnr_y, " (best yet)" if best else "", seconds
-        )
-        progress.psnr_y = psnr_y
-        return record
-
-    def save(self):
-        step = int(self.state.step)
-        self.manager.save(step)
-        checkpoint.save(self.model, self.model_config, self.workdir / checkpoint.LAST, step=step)
-        self.saved_at = time.monotonic()
-
-    def minutes_since_save(self):
-        return (time.monotonic() - self.saved_at) / 60
-
-    def learning_rate(self):
-        return float(self.optimizer.learning_rate)
-
-
-class Progress:
-    """Loss and speed since the last report, and the line that tells them."""
-
-    def __init__(self, start, config):
-        self.config, self.psnr_y = config, math.nan
-        self.losses, self.loss, self.images_per_second = [], math.nan, math.nan
-        self.reported_step, self.reported_at = start, time.monotonic()
-
-    def add(self, loss):
-        self.losses.append(loss)
-
-    def check_finite(self, trainer):
-        """Raise DivergedError if a loss since the last report, or a weight, is not a finite number."""
-        if self.losses:
-            self.loss = float(tf.reduce_mean(self.losses))
-        # A loss is older than the update it causes: weights can be NaN already while it is finite.
-        if not math.isfinite(self.loss) or not all(np.isfinite(w).all() for w in trainer.model.get_weights()):
-            saved = trainer.manager.latest_checkpoint
-            good = f"{saved} (weights: {trainer.workdir / checkpoint.LAST})" if saved else "none was saved yet"
-            raise DivergedError(
-                f"the loss or a weight is no finite number by step {int(trainer.state.step)} (mean loss {self.loss})."
-                f" Last good checkpoint: {good}. Try a smaller --learning_rate, a longer --warmup or "
-                f"--mixed_precision float32, in another --workdir"
-            )
-
-    def report(self, step, trainer):
-        self.check_finite(trainer)
-        now = time.monotonic()
-        steps_per_second = (step - self.reported_step) / (now - self.reported_at)
-        self.images_per_second = steps_per_second * self.config.batch
-        left = datetime.timedelta(seconds=round((self.config.steps - step) / steps_per_second))
-        logging.info(
-            "step %d/%d  loss %.3f  valid %.2f dB  %.1f images/s  left %s",
-            step,
-            self.config.steps,
-            self.loss,
-            self.psnr_y,
-            self.images_per_second,
-            left,
-        )
-        tf.summary.scalar("train/loss", self.loss, step)
-        tf.summary.scalar("train/learning_rate", trainer.learning_rate(), step)
-        tf.summary.scalar("train/images_per_second", self.images_per_second, step)
-        self.losses, self.reported_step, self.reported_at = [], step, now
-
-
-def _picture(sr, lr, hr, scale):
-    """bicubic | network | original, side by side, at most 1024 pixels high."""
-    return np.concatenate([image[:1024, :1024] for image in (bicubic.upscale(lr, scale), sr, hr)], axis=1)
+    return path and checkpoint.resolve(path)
 
 
 def _check(config):
-    for field in ("steps", "batch", "patch", "learning_rate", "halve_every", *INTERVALS, "valid_images"):
+    for field in ("validate_every", "log_every", "valid_images"):
         if getattr(config, field) <= 0:
             raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
-    for field in ("warmup", "seed"):
+    for field in ("clip_norm", "seed"):
         if getattr(config, field) < 0:
             raise ValueError(f"--{field} must be 0 or above, got {getattr(config, field)}")
-    for field, choices in (("schedule", SCHEDULES), ("mixed_precision", models.POLICIES)):
+    if not 0 <= config.ema < 1:
+        raise ValueError(f"--ema must be from 0 to below 1, got {config.ema}")
+    for field, choices in (("mixed_precision", models.POLICIES), ("strategy", strategies.STRATEGIES)):
         if getattr(config, field) not in choices:
             raise ValueError(f"--{field} must be one of {', '.join(choices)}, got {getattr(config, field)}")
-    if config.patch < SMALLEST_INPUT:
-        raise ValueError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
 
 
-def _claim(workdir, config):
-    """Write the settings into a workdir; refuse one that was trained with others."""
-    settings, file = dataclasses.asdict(config), workdir / "config.json"
-    if file.exists() and (workdir / "state").exists():  # a run that never saved has nothing to mix up
-        before = {f.name: f.default for f in dataclasses.fields(config)} | json.loads(file.read_text())
-        fixed = settings.keys() - RESUMABLE | ({"steps"} if config.schedule == "cosine" else set())
-        differ = {key: (before[key], settings[key]) for key in sorted(fixed) if before[key] != settings[key]}
-        if differ:
-            changes = ", ".join(f"{k} was {old} and is now {new}" for k, (old, new) in differ.items())
-            raise ValueError(f"{workdir} was made with other settings: {changes}; use another --workdir")
-    report.write_json(file, settings)
+def _claimed(folder, config, strategy):
+    """The workdir for this run alone; only the chief of several workers needs to ask."""
+    if not strategies.is_chief(strategy):
+        return contextlib.nullcontext()
+    return workdir.claimed(folder, config, resumable=RESUMABLE - ({"steps"} if config.schedule == "cosine" else set()))
+
+
+def _tensorboard(folder, chief):
+    """tf.summary's writer as a context; workers but the chief write nothing."""
+    if not chief:
+        return tf.summary.create_noop_writer().as_default()
+    return tf.summary.create_file_writer(str(folder / "tensorboard")).as_default()
+
+
+@contextlib.contextmanager
+def _other_workers_gone(folder):
+    """Say what a lost worker means, instead of TensorFlow's pages about collective operations."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise RuntimeError(
+            f"another worker is gone ({str(error).splitlines()[0]}). The same command on all hosts goes on from the "
+            f"last state in {folder}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -345,4 +272,4 @@ def _stop_signals():
 
 
 if __name__ == "__main__":
-    command.run(main, TrainConfig)
+    command.run(main, TrainConfig, preset=recipes.preset)

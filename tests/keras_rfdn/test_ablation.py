@@ -65,7 +65,7 @@ def test_files(config, result):
 
 
 def test_the_same_command_trains_nothing_twice(config, result, monkeypatch):
-    monkeypatch.setattr(train.Trainer, "train_step", None)
+    monkeypatch.setattr(train.Trainer, "update", None)
     assert ablation.main(config) == result
 
 
