@@ -4,9 +4,9 @@
     python -m data.benchmark --data FOLDER --images 12  on images as large as those you train on
 
 The ways take turns in one process, for some rounds; the table holds medians. "A core" is a second of CPU time,
-whichever threads spent it, so that other work on the machine counts less. Beside ours, with decoded images in memory or
-in a mapped file, and through tf.data, are the bound, random crops copied as they lie, and what is done elsewhere, written
-anew here:
+whichever threads spent it, so that other work on the machine counts less. Beside ours, with decoded images in memory
+or in a mapped file, and through tf.data, are the bound, random crops copied as they lie, and what is done elsewhere,
+written anew here:
 
     decode        decode the PNG files of a pair for each patch, crop, turn
     sub-images    BasicSR's: PNG files of 480x480 HR pixels, a step of 240 apart, decoded for each patch, crop, turn

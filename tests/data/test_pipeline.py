@@ -128,6 +128,13 @@ def test_a_shard_reads_its_own_images_only():
     assert whole.reads - part.reads == 50
 
 
+def test_batches_begin_where_tensorflow_need_not_copy_them():
+    for step in range(20):
+        for images in pipeline.batch_at(step, coordinates(1), lr_patch=7, batch=3, seed=0):
+            assert images.ctypes.data % 64 == 0
+            assert images.flags.c_contiguous
+
+
 def test_stream_of_a_shard_has_its_static_shape():
     lr, _ = pipeline.stream(coordinates(1), lr_patch=8, batch=6, shards=3).element_spec
     assert lr == tf.TensorSpec((2, 8, 8, 3), tf.uint8)
