@@ -9,10 +9,14 @@ import socket
 import urllib.request
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import extractor
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from data import bicubic
 
 HOST = "data.vision.ee.ethz.ch"  # where tensorflow-datasets downloads DIV2K from
+# Its folders and the numbers that name their images, 0001.png to 0900.png.
+NUMBERS = {"DIV2K_train_HR": range(1, 801), "DIV2K_valid_HR": range(801, 901)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +45,11 @@ def load(scale, split, data_dir=None):
     """DIV2K "train" (800 images) or "validation" (100), downloaded and unpacked on first use.
 
     data_dir: tensorflow-datasets' folder, by default ~/tensorflow_datasets or $TFDS_DATA_DIR.
-    Raises ValueError with the ways out when the download fails.
+    Raises ValueError with the ways out when the download fails, or data_dir holds DIV2K's unpacked images.
     """
+    unpacked = [name for name in NUMBERS if data_dir is not None and (pathlib.Path(data_dir) / name).is_dir()]
+    if unpacked:
+        raise ValueError(f"{data_dir} holds {unpacked[0]}, images unpacked already; say --data {data_dir}")
     builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
     try:
         _look_up_host(builder)
@@ -50,11 +57,22 @@ def load(scale, split, data_dir=None):
     except Exception as error:  # tfds lets through whatever its HTTP client, zip reader or file system raise
         raise ValueError(
             f"DIV2K is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}: {error}).\n"
-            f"Try one of: the same command again where there is a network; --data_dir with a tensorflow-datasets "
-            f"folder that has div2k; --data FOLDER with DIV2K_train_HR inside, or with any images of yours; "
-            f"--data sample, a small set that needs no download"
+            f"{_advice(error)} Otherwise: --data_dir with a tensorflow-datasets folder that has div2k; --data FOLDER "
+            f"with DIV2K_train_HR inside, or with any images of yours; --data sample, which needs no download"
         ) from error
     return Div2kPairs(builder, split, scale)
+
+
+def _advice(error):
+    """What to try after an exception of download_and_prepare."""
+    if isinstance(error, NonMatchingChecksumError):
+        return (
+            "The download was cut short or altered on its way, and nothing of it was kept: try again. If it comes the "
+            "same every time, the publishers have replaced the file: unpack it yourself and say --data FOLDER."
+        )
+    if isinstance(error, extractor.ExtractError):
+        return "A zip file is broken or the disk is full: python -m data.prepare div2k says which file to delete."
+    return "Try the same command again where there is a network; python -m data.prepare div2k says what is there."
 
 
 def _look_up_host(builder):

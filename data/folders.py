@@ -87,16 +87,47 @@ def find_pairs(folder, scale, *, skip_broken=False):
 
     Raises ValueError when there is no image or an LR image is missing.
     """
+    files = []
+    for image_set in image_sets(folder, scale):
+        for hr_path in image_set.missing_lr():
+            raise ValueError(
+                f"{hr_path.name} has no LR image {hr_path.stem}x{scale}.* in {image_set.lr_folder}; "
+                f"add it, or move that folder away to have the LR images made"
+            )
+        files += image_set.files
+    return FolderPairs(tuple(files), scale, skip_broken)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """One HR folder. lr_folder: None where LR images are to be made. files: (HR file, LR file or None) each."""
+
+    hr_folder: pathlib.Path
+    lr_folder: pathlib.Path | None
+    files: tuple[tuple[pathlib.Path, pathlib.Path | None], ...]
+
+    def missing_lr(self):
+        """HR files without their LR file, where there is a folder of LR files."""
+        return [hr_path for hr_path, lr_path in self.files if self.lr_folder and lr_path is None]
+
+
+def image_sets(folder, scale):
+    """Folder in one of the three layouts -> [ImageSet]. Raises ValueError when one holds no image."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; name one that holds HR images")
     hr_folders = [f for f in sorted(folder.iterdir()) if f.is_dir() and (f.name == "HR" or f.name.endswith("_HR"))]
-    files = []
-    for hr_folder in hr_folders or [folder]:
-        lr_folder = hr_folder.parent / f"{hr_folder.name[:-2]}LR_bicubic" / f"X{scale}"
-        partner = _lr_partner if hr_folders and lr_folder.is_dir() else lambda *_: None
-        files += [(path, partner(path, lr_folder, scale)) for path in images.find(hr_folder)]
-    return FolderPairs(tuple(files), scale, skip_broken)
+    if not hr_folders:
+        return [ImageSet(folder, None, tuple((path, None) for path in images.find(folder)))]
+    return [_image_set(hr_folder, scale) for hr_folder in hr_folders]
+
+
+def _image_set(hr_folder, scale):
+    lr_folder = hr_folder.parent / f"{hr_folder.name[:-2]}LR_bicubic" / f"X{scale}"
+    if not lr_folder.is_dir():
+        return ImageSet(hr_folder, None, tuple((path, None) for path in images.find(hr_folder)))
+    files = tuple((path, _lr_partner(path, lr_folder, scale)) for path in images.find(hr_folder))
+    return ImageSet(hr_folder, lr_folder, files)
 
 
 def _lr_partner(hr_path, lr_folder, scale):
@@ -104,22 +135,25 @@ def _lr_partner(hr_path, lr_folder, scale):
         found = [p for p in lr_folder.glob(f"{glob.escape(stem)}.*") if p.suffix.lower() in images.EXTENSIONS]
         if found:
             return found[0]
-    raise ValueError(
-        f"{hr_path.name} has no LR image {hr_path.stem}x{scale}.* in {lr_folder}; "
-        f"add it, or move that folder away to have the LR images made"
-    )
+    return None
 
 
 def load_pair(hr_path, lr_path, scale):
     """(name, lr, hr) of one image, HR cropped to a multiple of scale; LR is made where lr_path is None."""
-    hr = bicubic.modcrop(images.read(hr_path), scale)
-    if min(hr.shape) == 0:
-        raise ValueError(f"{hr_path} is smaller than {scale} pixels; remove it")
-    lr = bicubic.downscale(hr, scale) if lr_path is None else images.read(lr_path)
+    hr = images.read(hr_path)
+    lr = None if lr_path is None else images.read(lr_path)
+    check_sizes(lr, hr, lr_path, hr_path, scale)
+    hr = bicubic.modcrop(hr, scale)
+    return hr_path.stem, bicubic.downscale(hr, scale) if lr is None else lr, hr
+
+
+def check_sizes(lr, hr, lr_path, hr_path, scale):
+    """Raise ValueError where HR makes no LR pixel, or lr (None: to be made) has not the size that hr needs."""
     wanted = (hr.shape[0] // scale, hr.shape[1] // scale)
-    if lr.shape[:2] != wanted:
+    if 0 in wanted:
+        raise ValueError(f"{hr_path} is smaller than {scale} pixels; remove it")
+    if lr is not None and lr.shape[:2] != wanted:
         raise ValueError(
             f"{lr_path} is {lr.shape[0]}x{lr.shape[1]}, but x{scale} of {hr_path.name} needs {wanted[0]}x{wanted[1]}; "
             f"is this the LR image of another scale?"
         )
-    return hr_path.stem, lr, hr

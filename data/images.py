@@ -55,5 +55,7 @@ def find(folder):
         raise ValueError(f"{folder} is not a folder; name one that holds images")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
     if not paths:
-        raise ValueError(f"no image in {folder}; need {', '.join(sorted(EXTENSIONS))}")
+        packed = [path.name for path in sorted(folder.glob("*.zip"))]
+        unpack = f", or unpack {', '.join(packed)} there" if packed else ""
+        raise ValueError(f"no image in {folder}; need {', '.join(sorted(EXTENSIONS))}{unpack}")
     return paths

@@ -1,4 +1,6 @@
-"""Paired crops and the eight flips and quarter turns, on NumPy images: pure functions."""
+"""Paired crops and the eight flips and quarter turns, on NumPy images."""
+
+LEFT_RIGHT, UPSIDE_DOWN, TRANSPOSED = 1, 2, 4  # bits of an orientation
 
 
 def crop(lr, hr, *, top, left, lr_patch, scale):
@@ -10,12 +12,23 @@ def crop(lr, hr, *, top, left, lr_patch, scale):
 def orient(image, orientation):
     """One of the eight flips and quarter turns of a [h, w, c] image; 0 leaves it as it is. Returns a view.
 
-    orientation: 0..7; bit 0 flips left-right, bit 1 upside-down, bit 2 transposes.
+    orientation: 0..7, a sum of LEFT_RIGHT and UPSIDE_DOWN flips and TRANSPOSED.
     """
-    if orientation & 1:
+    if orientation & LEFT_RIGHT:
         image = image[:, ::-1]
-    if orientation & 2:
+    if orientation & UPSIDE_DOWN:
         image = image[::-1]
-    if orientation & 4:
+    if orientation & TRANSPOSED:
         image = image.swapaxes(0, 1)
     return image
+
+
+def copy_oriented(target, image, orientation):
+    """Write orient(image, orientation) into target, [h, w, 3] of the same dtype, by the fastest way NumPy has."""
+    turned = orient(image, orientation)
+    if orientation & (LEFT_RIGHT | TRANSPOSED):
+        # A pixel's three bytes would be NumPy's innermost loop; a channel at a time, a row is: more than twice as fast.
+        for channel in range(turned.shape[2]):
+            target[..., channel] = turned[..., channel]
+    else:
+        target[...] = turned  # rows stay whole: copied as fast as memory allows

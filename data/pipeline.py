@@ -8,6 +8,8 @@ a step depends on (seed, step) and nothing else, so a stream can start at any st
 
 import functools
 import json
+import math
+import os
 import pathlib
 
 import numpy as np
@@ -15,7 +17,10 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from data import div2k, files, folders, patches, sample
+from data import div2k, files, folders, memory, patches, sample
+
+WORKERS = 8  # a batch is copied outside Python's lock, but for some 5 % of its time
+MEMORY_SHARE = 0.9  # of what is free may be decoded images; training wants some, too
 
 
 def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_broken=False):
@@ -50,7 +55,7 @@ def cache(source, where="memory", *, smallest=1):
 
     where: "memory", or a folder for a cache file that is mapped, not read, so it may be larger than memory; the next
     run with the same images finds it there. smallest: images with an LR side below this many pixels are left out and
-    counted in the log. Raises ValueError when none is left.
+    counted in the log. Raises ValueError when none is left, or when memory will not hold them all.
     """
     pairs = _in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where))
     kept = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
@@ -63,7 +68,19 @@ def cache(source, where="memory", *, smallest=1):
 
 
 def _in_memory(source):
-    return [(lr, hr) for _, lr, hr in _progress(source)]
+    """Every pair; stops as soon as those decoded, by their mean, foretell more than the memory that was available."""
+    available, pairs, total = memory.available(), [], 0
+    for _, lr, hr in _progress(source):
+        pairs.append((lr, hr))
+        total += lr.nbytes + hr.nbytes
+        # The mean of a few says little: sizes may differ much in a folder.
+        needed = total * len(source) / len(pairs) if len(pairs) >= max(20, len(source) // 10) else total
+        if available is not None and needed > MEMORY_SHARE * available:
+            raise ValueError(
+                f"{len(source)} decoded images need some {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory "
+                f"are free; say --cache FOLDER to keep them in a file there instead, which is mapped and not read"
+            )
+    return pairs
 
 
 def _in_file(source, folder):
@@ -78,7 +95,8 @@ def _in_file(source, folder):
                     out.write(np.ascontiguousarray(image))
         with files.whole(index_file) as partial:
             partial.write_text(json.dumps(index))
-    mapped = np.memmap(pixels, np.uint8, mode="r") if pixels.stat().st_size else np.empty(0, np.uint8)
+    # As a plain array: a slice of np.memmap takes microseconds more.
+    mapped = np.asarray(np.memmap(pixels, np.uint8, mode="r")) if pixels.stat().st_size else np.empty(0, np.uint8)
     arrays = [
         mapped[offset : offset + int(np.prod(shape))].reshape(shape)
         for offset, shape in json.loads(index_file.read_text())
@@ -99,8 +117,7 @@ def batch_at(step, pairs, *, lr_patch, batch, seed, shard=0, shards=1):
     step, part = int(step), batch // shards
     rng = np.random.default_rng((seed, step))
     scale = pairs[0][1].shape[0] // pairs[0][0].shape[0]
-    lr_batch = np.empty((part, lr_patch, lr_patch, 3), np.uint8)
-    hr_batch = np.empty((part, lr_patch * scale, lr_patch * scale, 3), np.uint8)
+    lr_batch, hr_batch = (_aligned((part, side, side, 3)) for side in (lr_patch, lr_patch * scale))
     places, orientations = rng.random((batch, 2)), rng.integers(0, 8, batch)  # of all shards: numbers cost nothing
     for i in range(part):
         member = shard * part + i
@@ -108,8 +125,17 @@ def batch_at(step, pairs, *, lr_patch, batch, seed, shard=0, shards=1):
         lr, hr = pairs[_epoch_order(len(pairs), seed, epoch)[position]]
         top, left = (int(u * (size - lr_patch + 1)) for u, size in zip(places[member], lr.shape[:2], strict=True))
         crops = patches.crop(lr, hr, top=top, left=left, lr_patch=lr_patch, scale=scale)
-        lr_batch[i], hr_batch[i] = (patches.orient(crop, orientations[member]) for crop in crops)
+        for target, crop in zip((lr_batch[i], hr_batch[i]), crops, strict=True):
+            patches.copy_oriented(target, crop, orientations[member])
     return lr_batch, hr_batch
+
+
+def _aligned(shape):
+    """Empty uint8 array that begins at a multiple of 64 bytes: TensorFlow takes such a one without copying it."""
+    size = math.prod(shape)
+    raw = np.empty(size + 63, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].reshape(shape)
 
 
 @functools.lru_cache(maxsize=4)
@@ -117,12 +143,13 @@ def _epoch_order(count, seed, epoch):
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def stream(pairs, *, lr_patch, batch, seed=0, start=0, shard=0, shards=1):
+def stream(pairs, *, lr_patch, batch, seed=0, start=0, shard=0, shards=1, workers=None):
     """Endless `tf.data.Dataset` of (lr, hr) batches, uint8, from the batch of step `start` on.
 
     pairs: from `cache`. lr_patch: LR pixels. batch: patches of all shards together. shard: 0..shards-1, which part of
-    each batch to yield, for data-parallel training; the parts, one after another, are the batch of shards=1.
-    Deterministic: the same arguments give the same batches.
+    each batch to yield, for data-parallel training; the parts, one after another, are the batch of shards=1. workers:
+    threads that make batches, by default one a core, WORKERS at most.
+    Deterministic: the same arguments give the same batches, whatever the workers.
     Raises ValueError when shards do not divide the batch or an image is smaller than a patch.
     """
     if not 0 <= shard < shards:
@@ -146,4 +173,5 @@ def stream(pairs, *, lr_patch, batch, seed=0, start=0, shard=0, shards=1):
         return lr, hr
 
     steps = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
+    workers = workers or min(WORKERS, os.cpu_count() or 1)
+    return steps.map(load, num_parallel_calls=workers, deterministic=True).prefetch(4)

@@ -27,3 +27,12 @@ def test_orientation_does_not_move_pixels_apart(rng, orientation):
     hr = lr.repeat(2, axis=0).repeat(2, axis=1)
     turned = patches.orient(lr, orientation)
     np.testing.assert_array_equal(patches.orient(hr, orientation), turned.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_a_copy_is_the_view(rng, orientation):
+    image = rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)[1:6, 2:9]  # a crop: its rows do not touch
+    view = patches.orient(image, orientation)
+    target = np.zeros_like(view)
+    patches.copy_oriented(target, image, orientation)
+    np.testing.assert_array_equal(target, view)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import bicubic, pipeline, sample
+from data import bicubic, memory, pipeline, sample
 
 SCALE = 2
 
@@ -128,6 +128,13 @@ def test_a_shard_reads_its_own_images_only():
     assert whole.reads - part.reads == 50
 
 
+def test_batches_begin_where_tensorflow_need_not_copy_them():
+    for step in range(20):
+        for images in pipeline.batch_at(step, coordinates(1), lr_patch=7, batch=3, seed=0):
+            assert images.ctypes.data % 64 == 0
+            assert images.flags.c_contiguous
+
+
 def test_stream_of_a_shard_has_its_static_shape():
     lr, _ = pipeline.stream(coordinates(1), lr_patch=8, batch=6, shards=3).element_spec
     assert lr == tf.TensorSpec((2, 8, 8, 3), tf.uint8)
@@ -175,6 +182,30 @@ def test_small_images_are_left_out(tmp_path, where):
         pipeline.cache(source, where, smallest=13)
     with pytest.raises(ValueError, match="no image has LR sides"):
         pipeline.cache(Source([]), tmp_path / "of none" if where == tmp_path else where)
+
+
+def test_memory_that_will_not_hold_the_images_is_refused_early(monkeypatch, tmp_path):
+    count, pair_bytes = 100, (16 * 16 + 8 * 8) * 3
+    monkeypatch.setattr(memory, "available", lambda: int(count * pair_bytes / pipeline.MEMORY_SHARE) + 1)
+    source = Source([(16, 16)] * count, fails_at=21)
+    with pytest.raises(ValueError, match="image 1 is broken"):  # they fit: decoding went on
+        pipeline.cache(source)
+    monkeypatch.setattr(memory, "available", lambda: int(0.99 * count * pair_bytes / pipeline.MEMORY_SHARE))
+    with pytest.raises(ValueError, match=r"100 decoded images need some .* GB .* --cache FOLDER"):
+        pipeline.cache(source)
+    assert len(pipeline.cache(Source([(16, 16)] * count), tmp_path)) == count
+    monkeypatch.setattr(memory, "available", lambda: None)
+    assert len(pipeline.cache(Source([(16, 16)] * count))) == count
+
+
+def test_a_few_large_images_foretell_nothing(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 120_000)  # by the first image, 1.5 MB would be needed
+    assert len(pipeline.cache(Source([(64, 64)] + [(8, 8)] * 99))) == 100
+
+
+def test_workers_change_nothing():
+    pairs = coordinates(5)
+    assert_same(batches(pairs, 12, workers=1), batches(pairs, 12, workers=3))
 
 
 def test_sources_of_a_folder(tmp_path):
