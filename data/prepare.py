@@ -105,6 +105,8 @@ def _check_set(image_set, scale, patch, found):
         )
     unreadable, wrong, small = _read_all(image_set.files, scale, patch)
     found.problems += unreadable + wrong
+    if unreadable:
+        found.notes.append(f"{name}: --skip_broken trains without what is unreadable")
     if small:
         found.notes.append(
             f"{name}: training leaves out {_some(small)}, with an LR side below {patch} pixels (--patch)"
