@@ -21,6 +21,7 @@ from data import div2k, downloads, folders, images
 from data.downloads import Findings
 from keras_rfdn import command, report  # commands alone look at the later package, for their flags and tables
 
+FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
 NAMED = 20  # names that one line lists at most
 
 
@@ -54,9 +55,6 @@ def main(config):
     if found.problems:
         raise ValueError(f"{config.data} is not whole; problems named above: {len(found.problems)}")
     return found
-
-
-FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
 
 
 def check_folder(folder, scale, patch):
