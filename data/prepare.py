@@ -21,6 +21,7 @@ from data import div2k, downloads, folders, images
 from data.downloads import Findings
 from keras_rfdn import command, report  # commands alone look at the later package, for their flags and tables
 
+FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
 NAMED = 20  # names that one line lists at most
 
 
@@ -54,9 +55,6 @@ def main(config):
     if found.problems:
         raise ValueError(f"{config.data} is not whole; problems named above: {len(found.problems)}")
     return found
-
-
-FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
 
 
 def check_folder(folder, scale, patch):
@@ -105,6 +103,8 @@ def _check_set(image_set, scale, patch, found):
         )
     unreadable, wrong, small = _read_all(image_set.files, scale, patch)
     found.problems += unreadable + wrong
+    if unreadable:
+        found.notes.append(f"{name}: --skip_broken trains without what is unreadable")
     if small:
         found.notes.append(
             f"{name}: training leaves out {_some(small)}, with an LR side below {patch} pixels (--patch)"

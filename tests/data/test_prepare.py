@@ -63,6 +63,7 @@ def test_every_broken_file_is_named(benchmark_set):
     ):
         assert sum(wanted in problem for problem in found.problems) == 1, wanted
     assert len(found.problems) == 5
+    assert found.notes == ["HR: --skip_broken trains without what is unreadable"]
 
 
 def test_images_below_a_patch_are_only_noted(benchmark_set):
