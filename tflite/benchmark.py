@@ -64,7 +64,7 @@ def main(config):
     workers = []
     try:
         for path in config.models:
-            workers.append(Worker(path, config))
+            workers.append(Worker(path, _open, path, config))
         latencies_ms = interleave([worker.invoke_ms for worker in workers], config.rounds)
         models = [
             {**worker.facts, **worker.memory(), **summary(own_ms, latencies_ms[0], worker.facts["sr"])}
@@ -234,63 +234,79 @@ def _settings(config):
 
 
 class Worker:
-    """A model in a process of its own, opened, warmed up and with an image loaded. facts: what is known of it."""
+    """Something to time, in a process of its own. facts: what is known of it.
 
-    def __init__(self, path, config):
-        self.path = path
-        size_bytes = len(read_bytes(path))
+    name: for errors. opener: function of the arguments, called there; it returns an object with a method invoke_ms and
+    a dictionary of facts. Raises what the opener raises.
+    """
+
+    def __init__(self, name, opener, *arguments):
+        self.name = name
         self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         try:
-            self.facts = {"model": path, "size_bytes": size_bytes, **self._call(_open, path, config)}
+            self.facts = self._submit(_start, opener, *arguments)
         except BaseException:
             self.close()
             raise
 
     def invoke_ms(self):
-        return self._call(_invoke_ms)
+        return self.call("invoke_ms")
+
+    def call(self, method, *arguments):
+        """A method of what was opened."""
+        return self._submit(_call, method, *arguments)
 
     def memory(self):
-        return self._call(_memory)
+        return self._submit(_memory)
 
     def close(self):
         self._pool.shutdown()
 
-    def _call(self, function, *arguments):
+    def _submit(self, function, *arguments):
         try:
             return self._pool.submit(function, *arguments).result()
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise RuntimeError(f"the process of {self.path} died; was memory short? Try a smaller size") from error
+            raise RuntimeError(f"the process of {self.name} died; was memory short? Try a smaller size") from error
         except ValueError as error:
             raise ValueError(str(error)) from error  # from here, as the message is meant for the user
 
 
 # What follows runs in a worker's process.
 
-_opened = {}  # model, and the resident bytes before it
+_started = {}  # what was opened, and the resident bytes before it
+
+
+def _start(opener, *arguments):
+    _reset_peak()
+    _started["before"] = _status_bytes("VmRSS")
+    _started["it"], facts = opener(*arguments)
+    return facts
+
+
+def _call(method, *arguments):
+    return getattr(_started["it"], method)(*arguments)
 
 
 def _open(path, config):
-    _reset_peak()
-    _opened["before"] = _status_bytes("VmRSS")
-    model = _opened["model"] = Model(path, threads=config.threads, xnnpack=config.xnnpack)
+    """A model, warmed up and with an image loaded, and what main tells of it."""
+    content = read_bytes(path)
+    model = Model(path, threads=config.threads, xnnpack=config.xnnpack)
     height, width = model.height or config.height, model.width or config.width
     model.load(_image(height, width))
     for _ in range(config.warmup):
         model.invoke_ms()
-    return {
+    return model, {
+        "model": path,
+        "size_bytes": len(content),
         "dtype": model.input_dtype.name,
         "lr": (height, width),
         "sr": (height * model.scale, width * model.scale),
     }
 
 
-def _invoke_ms():
-    return _opened["model"].invoke_ms()
-
-
 def _memory():
     peak = _status_bytes("VmHWM")
-    return {"peak_bytes": peak, "memory_bytes": peak and peak - _opened["before"]}
+    return {"peak_bytes": peak, "memory_bytes": peak and peak - _started["before"]}
 
 
 def _reset_peak():

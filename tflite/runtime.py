@@ -73,6 +73,14 @@ class Model:
         self._interpreter.invoke()
         return 1e3 * (time.perf_counter() - started)
 
+    def grey_levels(self):
+        """What the last run gave: float32 [h * scale, w * scale, 3], neither rounded nor clipped."""
+        raw = self._interpreter.get_tensor(self._output["index"])[0].astype(np.float32)
+        if self.output_dtype == np.float32:
+            return raw
+        scale, zero_point = _quantization(self._output)
+        return (raw - zero_point) * np.float32(scale)
+
     def _resize(self, height, width):
         """Allocate for a size, unless the last image had it."""
         if self._size == (height, width):
