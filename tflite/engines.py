@@ -67,9 +67,11 @@ def torch_bfloat16(path, threads):
 
 
 def _torch(path, threads, dtype):
-    """A traced network, in channels_last, frozen."""
+    """A traced network, in channels_last, frozen. Raises Unsupported where PyTorch would emulate bfloat16."""
     import torch
 
+    if dtype == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise Unsupported("no bfloat16 on this processor: PyTorch would emulate it, several times slower than float32")
     torch.set_num_threads(threads)
     like = {"dtype": getattr(torch, dtype), "memory_format": torch.channels_last}
     network = torch.jit.freeze(torch.jit.load(path).to(**like).eval())
@@ -109,7 +111,7 @@ def _openvino(path, threads, precision):
 
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise Unsupported("OpenVINO has no bfloat16 on this processor")
+        raise Unsupported("no bfloat16 on this processor")
     compiled = core.compile_model(
         path,
         "CPU",
@@ -147,14 +149,16 @@ def _ncnn(path, threads, *, bfloat16):
     if network.load_param(path) or network.load_model(str(pathlib.Path(path).with_suffix(".bin"))):
         raise ValueError(f"ncnn can't load {path}")
 
+    def prepare(lr):
+        x = _nchw(lr)[0]
+        return ncnn.Mat(x).clone()  # a Mat does not keep its array alive, its clone needs none
+
     def run(x):
         extractor = network.create_extractor()
         extractor.input("in0", x)
         return extractor, extractor.extract("out0")[1]  # whose memory is the extractor's
 
-    return Engine(
-        prepare=lambda lr: ncnn.Mat(_nchw(lr)[0]).clone(), run=run, result=lambda y: _hwc(np.array(y[1])[None])
-    )
+    return Engine(prepare=prepare, run=run, result=lambda y: _hwc(np.array(y[1])[None]))
 
 
 def _nchw(lr):
