@@ -1,6 +1,7 @@
 """How fast .tflite files run here, side by side:
 
     python tflite/benchmark.py MODEL.tflite... --threads 2
+    python tflite/benchmark.py --profile MODEL.tflite       and which operators the time goes to
 
 Every model lives in a process of its own, so that its memory can be told from the others'. After a warm-up the models
 take turns, in a new order each round, so that noise from outside hits all alike. What is timed is the network alone:
@@ -24,6 +25,7 @@ import simple_parsing
 import tqdm
 
 from keras_rfdn import command, report
+from tflite import profiler
 from tflite.describe import read_bytes
 from tflite.runtime import Model
 
@@ -39,6 +41,8 @@ class BenchmarkConfig:
     warmup: int = 3  # runs of each model before
     height: int = 180  # LR pixels, for models that leave their size open
     width: int = 320
+    # Add milliseconds of each operator, from as many runs again; wants a fixed size.
+    profile: bool = simple_parsing.field(default=False, action="store_true")
     json: str | None = None  # file for all that was measured, every run included
 
 
@@ -50,7 +54,7 @@ def main(config):
     latencies_ms (a number per round), median_ms, p90_ms, min_ms, frames_per_second, megapixels_per_second (output),
     ratio (median over the rounds of its time to the first model's in the same round), peak_bytes (resident memory of
     its process at most) and memory_bytes (how much of it came after the model was opened); both None where there is no
-    /proc. Raises ValueError for a model that does not run.
+    /proc; with --profile also profile, as profiled returns it. Raises ValueError for a model that does not run.
     """
     if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
         raise ValueError(
@@ -60,7 +64,7 @@ def main(config):
     workers = []
     try:
         for path in config.models:
-            workers.append(Worker(path, config))
+            workers.append(Worker(path, _open, path, config))
         latencies_ms = interleave([worker.invoke_ms for worker in workers], config.rounds)
         models = [
             {**worker.facts, **worker.memory(), **summary(own_ms, latencies_ms[0], worker.facts["sr"])}
@@ -69,8 +73,14 @@ def main(config):
     finally:
         for worker in workers:
             worker.close()
+    if config.profile:
+        for model in models:
+            model["profile"] = profiled(model["model"], config)
     result = {**surroundings(), **_settings(config), "models": models}
     print(table(result))
+    for model in models:
+        if "profile" in model:
+            print(profile_table(model))
     if config.json:
         report.write_json(config.json, result)
     return result
@@ -167,68 +177,136 @@ def table(result):
     return f"{title}\n{report.table(header, rows)}\n{notes}"
 
 
+SLOWEST = 12  # operators shown one by one
+
+
+def profiled(path, config):
+    """A .tflite of fixed size, run under LiteRT's own profiler -> dictionary of whole_ms (a run while profiled) and
+    operators, a dictionary each: kernel, tensor, shape, delegated and ms, as profiler.Operator has them."""
+    model = Model(path, threads=config.threads, xnnpack=config.xnnpack)
+    lr = _image(model.height or config.height, model.width or config.width)
+    found = profiler.profile(
+        path,
+        model.encode(lr)[None],
+        threads=config.threads,
+        xnnpack=config.xnnpack,
+        warmup=config.warmup,
+        rounds=config.rounds,
+    )
+    return {"whole_ms": found.whole_ms, "operators": [dataclasses.asdict(operator) for operator in found.operators]}
+
+
+def profile_table(model):
+    """A dictionary of main's models, with its profile -> text: kinds of kernels, then the slowest operators."""
+    operators = model["profile"]["operators"]
+    total_ms = sum(operator["ms"] for operator in operators)
+    kinds = {}
+    for operator in operators:
+        kinds.setdefault(operator["kernel"], []).append(operator["ms"])
+    by_kind = [
+        [kernel, len(ms), f"{sum(ms):.2f}", f"{sum(ms) / total_ms:.1%}"]
+        for kernel, ms in sorted(kinds.items(), key=lambda item: -sum(item[1]))
+    ]
+    by_operator = [
+        [o["tensor"].split(";")[0] or "?", o["kernel"], "x".join(map(str, o["shape"])), f"{o['ms']:.2f}"]
+        for o in sorted(operators, key=lambda o: -o["ms"])[:SLOWEST]
+    ]
+    delegated = sum(operator["delegated"] for operator in operators)
+    return "\n".join(
+        [
+            f"\n{model['model']}, profiled by LiteRT: operators {total_ms:.1f} ms (sum of medians), "
+            f"whole run {model['profile']['whole_ms']:.1f} ms, without the profiler {model['median_ms']:.1f} ms; "
+            f"{delegated} of {len(operators)} in XNNPACK",
+            report.table(["kernel", "runs", "ms", "share"], by_kind),
+            "",
+            report.table(["slowest: output tensor", "kernel", "shape", "ms"], by_operator),
+        ]
+    )
+
+
+def _image(height, width):
+    """What is run on: noise, of a fixed seed."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
 def _settings(config):
     return {key: getattr(config, key) for key in ("threads", "xnnpack", "rounds", "warmup")}
 
 
 class Worker:
-    """A model in a process of its own, opened, warmed up and with an image loaded. facts: what is known of it."""
+    """Something to time, in a process of its own. facts: what is known of it.
 
-    def __init__(self, path, config):
-        self.path = path
-        size_bytes = len(read_bytes(path))
+    name: for errors. opener: function of the arguments, called there; it returns an object with a method invoke_ms and
+    a dictionary of facts. Raises what the opener raises.
+    """
+
+    def __init__(self, name, opener, *arguments):
+        self.name = name
         self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         try:
-            self.facts = {"model": path, "size_bytes": size_bytes, **self._call(_open, path, config)}
+            self.facts = self._submit(_start, opener, *arguments)
         except BaseException:
             self.close()
             raise
 
     def invoke_ms(self):
-        return self._call(_invoke_ms)
+        return self.call("invoke_ms")
+
+    def call(self, method, *arguments):
+        """A method of what was opened."""
+        return self._submit(_call, method, *arguments)
 
     def memory(self):
-        return self._call(_memory)
+        return self._submit(_memory)
 
     def close(self):
         self._pool.shutdown()
 
-    def _call(self, function, *arguments):
+    def _submit(self, function, *arguments):
         try:
             return self._pool.submit(function, *arguments).result()
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise RuntimeError(f"the process of {self.path} died; was memory short? Try a smaller size") from error
+            raise RuntimeError(f"the process of {self.name} died; was memory short? Try a smaller size") from error
         except ValueError as error:
             raise ValueError(str(error)) from error  # from here, as the message is meant for the user
 
 
 # What follows runs in a worker's process.
 
-_opened = {}  # model, and the resident bytes before it
+_started = {}  # what was opened, and the resident bytes before it
+
+
+def _start(opener, *arguments):
+    _reset_peak()
+    _started["before"] = _status_bytes("VmRSS")
+    _started["it"], facts = opener(*arguments)
+    return facts
+
+
+def _call(method, *arguments):
+    return getattr(_started["it"], method)(*arguments)
 
 
 def _open(path, config):
-    _reset_peak()
-    _opened["before"] = _status_bytes("VmRSS")
-    model = _opened["model"] = Model(path, threads=config.threads, xnnpack=config.xnnpack)
+    """A model, warmed up and with an image loaded, and what main tells of it."""
+    content = read_bytes(path)
+    model = Model(path, threads=config.threads, xnnpack=config.xnnpack)
     height, width = model.height or config.height, model.width or config.width
-    model.load(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    model.load(_image(height, width))
     for _ in range(config.warmup):
         model.invoke_ms()
-    return {
+    return model, {
+        "model": path,
+        "size_bytes": len(content),
         "dtype": model.input_dtype.name,
         "lr": (height, width),
         "sr": (height * model.scale, width * model.scale),
     }
 
 
-def _invoke_ms():
-    return _opened["model"].invoke_ms()
-
-
 def _memory():
     peak = _status_bytes("VmHWM")
-    return {"peak_bytes": peak, "memory_bytes": peak and peak - _opened["before"]}
+    return {"peak_bytes": peak, "memory_bytes": peak and peak - _started["before"]}
 
 
 def _reset_peak():

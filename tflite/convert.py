@@ -1,6 +1,7 @@
 """Trained weights -> TFLite:
 
 python tflite/convert.py --int8                        the newest run, fully integer, uint8 pixels in and out
+python tflite/convert.py --int16x8                     integer too, activations of 16 bits, for NPUs
 python tflite/convert.py --float16 --weights FILE      half-size weights
 """
 
@@ -25,6 +26,7 @@ class ConvertConfig:
     """Convert trained weights to TFLite; without a precision flag to float32."""
 
     int8: bool = False  # fully integer, uint8 in and out: 0..255 as they are
+    int16x8: bool = False  # int16 activations, int8 weights, int16 in and out: 128 times 0..255; slow on CPUs
     float16: bool = False  # float16 weights, float in and out
     dynamic: bool = False  # int8 weights, float activations, float in and out
     # Weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given.
@@ -33,9 +35,9 @@ class ConvertConfig:
     scale: int | None = None  # 2, 3 or 4
     shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
     out: str | None = None  # by default beside the weights, named by variant, scale, precision and shape
-    calibration: str | None = None  # int8: folder of HR images to learn ranges from; by default data.sample's
-    calibration_images: int = 200  # int8: of them, the first so many
-    calibration_frames: int = 8  # int8: mosaics of the input's size, made of patches of about 64x64
+    calibration: str | None = None  # int8, int16x8: folder of HR images to learn ranges from; by default data.sample's
+    calibration_images: int = 200  # of them, the first so many
+    calibration_frames: int = 8  # mosaics of the input's size, made of patches of about 64x64
 
 
 def float32(converter, frames):
@@ -61,26 +63,52 @@ def int8(converter, frames):
     converter.inference_input_type = converter.inference_output_type = tf.uint8
 
 
-PRECISIONS = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8}
+INT16_STEPS = 128  # to a grey level, of an int16x8 file's input and output: 255.99 is then the largest of int16
+
+
+def int16x8(converter, frames):
+    """Weights in int8 per channel, activations in int16 per tensor with ranges from frames, nothing in float."""
+
+    def ranged(frame):  # the converter makes the input's scale from its largest value
+        frame = frame[None].astype(np.float32)
+        frame[0, 0, 0] = np.iinfo(np.int16).max / INT16_STEPS
+        return [frame]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: map(ranged, frames)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int16  # the converter has no uint8 here
+
+
+PRECISIONS = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
+CALIBRATED = {"int8", "int16x8"}
 
 
 def convert(model, config, precision, *, height=None, width=None, frames=()):
     """Keras model from models.build(config) -> bytes of a TFLite file.
 
-    precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. frames: int8 only, uint8 RGB
-    [height, width, 3] each. Input and output are RGB 0..255: float32, or for int8 uint8 with scale 1 and zero point 0.
+    precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. frames: of the CALIBRATED only,
+    uint8 RGB [height, width, 3] each. Input and output are RGB 0..255: float32, or for int8 uint8 with scale 1 and zero
+    point 0, for int16x8 int16 with scale 1/128.
     """
     folded = rewrite.fold_value_range(model, config, height=height, width=width)
+    if precision == "int16x8":
+        folded = rewrite.for_int16(folded)
     # Straight from the traced function: from_keras_model would write a SavedModel to disk and read it again first.
     traced = tf.function(folded).get_concrete_function(tf.TensorSpec([1, height, width, 3], name="lr"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], folded)
     PRECISIONS[precision](converter, frames)
     content = converter.convert()
-    return pixels_out(content) if precision == "int8" else content
+    return pixels_out(content) if precision in CALIBRATED else content
+
+
+# (scale, zero point) with which the integers of a type are grey levels, or for int16 a 128th of them.
+PIXELS = {"UINT8": (1.0, 0), "INT8": (1.0, -128), "INT16": (1 / INT16_STEPS, 0)}
+MOVES = ("QUANTIZE", "DEPTH_TO_SPACE", "RESHAPE", "TRANSPOSE")  # operations that only move values
 
 
 def pixels_out(content):
-    """An int8 TFLite model -> the same with an output of scale 1 and zero point 0: its integers are grey levels.
+    """An integer TFLite model -> the same with an output of the scale and zero point in PIXELS.
 
     The converter makes the output's range from calibration, overshoot below 0 and above 255 included, and would spend
     codes on values that no pixel can have. Its last convolution or sum may requantize to any range and saturates at
@@ -90,8 +118,8 @@ def pixels_out(content):
     (graph,) = model.subgraphs
     (output,) = graph.outputs
     producer = {index: op for op in graph.operators for index in op.outputs}
-    chain = [output]  # back from the output, over operations that only move values
-    while flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) in ("QUANTIZE", "DEPTH_TO_SPACE"):
+    chain = [output]  # back from the output
+    while flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex) in MOVES:
         chain.append(producer[chain[-1]].inputs[0])
     last = flatbuffer_utils.opcode_to_name(model, producer[chain[-1]].opcodeIndex)
     if last not in ("CONV_2D", "ADD"):
@@ -100,8 +128,8 @@ def pixels_out(content):
         )
     for index in chain:
         tensor = graph.tensors[index]
-        zero_point = 0 if flatbuffer_utils.type_to_name(tensor.type) == "UINT8" else -128
-        tensor.quantization.scale = np.array([1.0], np.float32)
+        scale, zero_point = PIXELS[flatbuffer_utils.type_to_name(tensor.type)]
+        tensor.quantization.scale = np.array([scale], np.float32)
         tensor.quantization.zeroPoint = np.array([zero_point], np.int64)
         tensor.quantization.min = tensor.quantization.max = None
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
@@ -115,7 +143,7 @@ def main(config):
     name = f"{name_of(model_config)}_x{model_config.scale}_{precision}"
     out = pathlib.Path(config.out or weights.parent / f"{name}{_suffix(height, width)}.tflite")
     logging.info("%s (%s) -> %s", weights, name, out)
-    frames = _frames(config, model_config.scale, height, width) if precision == "int8" else ()
+    frames = _frames(config, model_config.scale, height, width) if precision in CALIBRATED else ()
     content = convert(model, model_config, precision, height=height, width=width, frames=frames)
     write(content, out)
     print(describe.table([out.name], [describe.describe(content)]))

@@ -11,7 +11,7 @@ from keras_rfdn.tiling import fitted
 from tflite.describe import read_bytes
 
 LARGEST_INPUT = 512  # LR pixels a side; a model of open size gets larger images in tiles, so that memory is bounded
-DTYPES = (np.float32, np.uint8, np.int8)
+DTYPES = (np.float32, np.uint8, np.int8, np.int16)
 
 
 def from_tflite(path, *, threads=None, xnnpack=True):
@@ -34,10 +34,11 @@ class Model:
     height, width: the fixed size, or None where the model leaves it open. smallest: (height, width) below which upscale
     takes no image. largest: above which it takes none (a fixed size), or takes more memory than is good (an open one).
     scale: output pixels per input pixel, along a side.
+    encode: function from a uint8 image to the numbers that the input holds of it.
     input_shape, output_shape: what the file says, -1 where open. input_dtype, output_dtype: NumPy types.
 
     Raises ValueError when the file is missing, is no TFLite model or one that LiteRT can't run, or has not exactly one
-    such input and output of float32 (0..255), uint8 or int8.
+    such input and output of float32 (0..255), uint8, int8 or int16.
     """
 
     def __init__(self, path, *, threads=None, xnnpack=True):
@@ -50,7 +51,7 @@ class Model:
         self.height, self.width = (size if size > 0 else None for size in self.input_shape[1:3])
         self.smallest = self.height or SMALLEST_INPUT, self.width or SMALLEST_INPUT
         self.largest = self.height or LARGEST_INPUT, self.width or LARGEST_INPUT
-        self._encode = _encoder(self._input)
+        self.encode = _encoder(self._input)
         self._decode = _decoder(self._output)
         self._size = None
         self.scale = self._measure_scale()
@@ -64,13 +65,21 @@ class Model:
     def load(self, lr):
         """Put a uint8 RGB image [h, w, 3] into the input, quantized as the model wants it."""
         self._resize(*lr.shape[:2])
-        self._interpreter.set_tensor(self._input["index"], self._encode(lr)[None])
+        self._interpreter.set_tensor(self._input["index"], self.encode(lr)[None])
 
     def invoke_ms(self):
         """Milliseconds that the network takes for the image loaded, without conversions on either side."""
         started = time.perf_counter()
         self._interpreter.invoke()
         return 1e3 * (time.perf_counter() - started)
+
+    def grey_levels(self):
+        """What the last run gave: float32 [h * scale, w * scale, 3], neither rounded nor clipped."""
+        raw = self._interpreter.get_tensor(self._output["index"])[0].astype(np.float32)
+        if self.output_dtype == np.float32:
+            return raw
+        scale, zero_point = _quantization(self._output)
+        return (raw - zero_point) * np.float32(scale)
 
     def _resize(self, height, width):
         """Allocate for a size, unless the last image had it."""
@@ -146,9 +155,10 @@ def _decoder(details):
     if dtype == np.float32:
         return _to_grey
     scale, zero_point = _quantization(details)
-    values = np.arange(256).astype(np.uint8).view(dtype)  # in the order of their bytes, as the table is read
+    limits, unsigned = np.iinfo(dtype), np.dtype(f"u{np.dtype(dtype).itemsize}")
+    values = np.arange(limits.max - limits.min + 1).astype(unsigned).view(dtype)  # in the order that the table is read
     table = _to_grey((values.astype(np.float32) - zero_point) * np.float32(scale))
-    return lambda raw: table[raw.view(np.uint8)]
+    return lambda raw: table[raw.view(unsigned)]
 
 
 def _to_grey(values):

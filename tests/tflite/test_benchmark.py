@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tflite import benchmark
+from tflite import benchmark, describe
 
 MEGABYTE = 1e6
 
@@ -89,8 +89,24 @@ def test_opens_the_model_as_asked(nearest_tflite, monkeypatch, xnnpack):
     model = benchmark.Model
     monkeypatch.setattr(benchmark, "Model", lambda path, **options: opened.append((path, options)) or model(path))
     config = benchmark.BenchmarkConfig(models=(nearest_tflite,), threads=3, xnnpack=xnnpack, height=20, width=30)
-    assert benchmark._open(nearest_tflite, config) == {"dtype": "float32", "lr": (20, 30), "sr": (40, 60)}
+    _, facts = benchmark._open(nearest_tflite, config)
+    assert (facts["model"], facts["dtype"], facts["lr"], facts["sr"]) == (nearest_tflite, "float32", (20, 30), (40, 60))
     assert opened == [(nearest_tflite, {"threads": 3, "xnnpack": xnnpack})]
+
+
+def test_profile(fixed_tflite, capsys):
+    config = benchmark.BenchmarkConfig(models=(fixed_tflite,), threads=1, rounds=2, warmup=0, profile=True)
+    (model,) = benchmark.main(config)["models"]
+    found = model["profile"]
+    assert len(found["operators"]) == sum(describe.describe(fixed_tflite).operators.values())
+    assert found["whole_ms"] > 0
+    printed = capsys.readouterr().out.splitlines()
+    (row,) = (line.split() for line in printed if line.startswith("Convolution (NHWC, F32) IGEMM"))
+    total = sum(o["ms"] for o in found["operators"])
+    share = sum(o["ms"] for o in found["operators"] if o["kernel"] == "Convolution (NHWC, F32) IGEMM") / total
+    assert row[-1] == f"{share:.1%}"
+    slowest = max(found["operators"], key=lambda o: o["ms"])
+    assert printed[-benchmark.SLOWEST].startswith(slowest["tensor"].split(";")[0])
 
 
 @pytest.mark.parametrize("command", [["tflite/benchmark.py"], ["-m", "tflite.benchmark"]])

@@ -63,6 +63,22 @@ def test_quantized_by_the_tensors_own_scale(nearest, to_tflite, int8_settings, r
     assert model._interpreter.get_tensor(model._input["index"])[0, 0, 0, 0] == round(100 / (200 / 255)) + zero_point
 
 
+def test_int16_is_decoded_over_its_whole_range():
+    details = {"dtype": np.int16, "quantization": (1 / 128, 0)}
+    numbers = np.array([-32768, -1, 0, 63, 65, 128, 100 * 128 + 63, 32640, 32767], np.int16)
+    assert runtime._decoder(details)(numbers).tolist() == [0, 0, 0, 0, 1, 1, 100, 255, 255]
+    assert runtime._encoder(details)(np.arange(256, dtype=np.uint8)).tolist() == list(range(0, 32641, 128))
+
+
+def test_grey_levels_are_neither_rounded_nor_clipped(fixed_tflite, fixed_tiny_model):
+    model = runtime.Model(fixed_tflite)
+    model.load(image(32, 40))
+    model.invoke_ms()
+    wanted = fixed_tiny_model(image(32, 40)[None].astype(np.float32))[0]
+    np.testing.assert_allclose(model.grey_levels(), wanted, atol=1e-2)
+    assert (model.grey_levels() % 1 > 0.01).any()
+
+
 def test_facts_of_a_fixed_size(fixed_tflite):
     model = runtime.Model(fixed_tflite)
     assert (model.height, model.width, model.scale) == (32, 40, 2)

@@ -1,0 +1,84 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import sample
+from tflite import peers
+
+
+def config(weights, **fields):
+    settings = {"height": 32, "width": 40, "threads": 1, "rounds": 2, "warmup": 0, "calibration_frames": 1}
+    return peers.PeersConfig(weights=weights, **{**settings, **fields})
+
+
+def test_without_the_extras_each_engine_is_named(tiny_weights, tmp_path, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    packages = {package for row in peers.ENGINES.values() for package in row.packages}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in packages else found(name))
+    file = tmp_path / "peers.json"
+    result = peers.main(config(tiny_weights, json=str(file)))
+    first, second = result["engines"]
+    assert (first["engine"], first["ratio"]) == ("LiteRT int8", 1)
+    assert second["engine"] == "LiteRT float32"
+    assert second["max_difference"] < 1e-2
+    assert len(result["absent"]) == len(peers.ENGINES) - 2
+    assert result["absent"]["ncnn float32"] == "not installed: torch, pnnx, ncnn"
+    assert (result["versions"], result["bound"]) == ({}, None)
+    assert json.loads(file.read_text()) == json.loads(json.dumps(result))
+    printed = capsys.readouterr().out
+    assert "OpenVINO int8: not installed: torch, onnx, openvino, nncf" in printed
+    assert result["machine"]["processor"] in printed
+
+
+def test_scores_on_a_folder(tiny_weights, tiny_upscale, tmp_path):
+    from keras_rfdn import evaluate
+
+    for seed in (5, 6):
+        Image.fromarray(sample.dead_leaves(64, seed=seed)).save(tmp_path / f"{seed}.png")
+    (_, float32) = peers.main(config(tiny_weights, data=str(tmp_path), engines=("LiteRT float32",)))["engines"]
+    pairs = peers_pairs(tmp_path)
+    wanted = evaluate.mean(evaluate.evaluate(tiny_upscale, pairs, 2).values())
+    assert float32["psnr_y"] == pytest.approx(wanted.psnr, abs=1e-2)  # images of 32x32, padded to 32x40
+
+
+def peers_pairs(folder):
+    from data import folders
+
+    return folders.find_pairs(str(folder), 2)
+
+
+def test_bound_from_known_times():
+    found = peers._bound(
+        [30.0, 50.0, 40.0], {"slow": [10.0, 10.0, 10.0], "fast": [4.0, 5.0, 10.0]}, 2_000_000_000, 500_000_000
+    )
+    assert found == {
+        "multiply_adds": 2_000_000_000,
+        "gmac_per_s": {"slow": 50.0, "fast": 100.0},
+        "fastest": "fast",
+        "bound_ms": 20.0,  # four times the median of 5
+        "times_bound": 1.875,  # the median of 30/16, 50/20 and 40/40
+    }
+
+
+def test_errors_are_for_the_user(tiny_weights):
+    with pytest.raises(ValueError, match="no engine Caffe; choose from LiteRT int8"):
+        peers.main(config(tiny_weights, engines=("Caffe",)))
+    with pytest.raises(ValueError, match="--rounds"):
+        peers.main(config(tiny_weights, rounds=0))
+
+
+@pytest.mark.slow
+def test_every_engine_computes_the_same_network(tiny_weights):
+    """With what is installed of requirements-peers.txt."""
+    result = peers.main(config(tiny_weights, bound=True, calibration_frames=4))
+    measured = {engine["engine"]: engine for engine in result["engines"]}
+    assert measured.keys() | result["absent"].keys() == peers.ENGINES.keys()
+    for name, engine in measured.items():
+        # Of grey levels: float32 in another order; 8 bits of mantissa; 8 bits of range.
+        limit = 1e-2 if engine["exact"] else 10 if "bfloat16" in name else 100
+        assert engine["max_difference"] < limit, name
+        assert np.isfinite(engine["median_ms"])
+    assert set(result["bound"]["gmac_per_s"]) == {name for name in measured if name.endswith("int8")}
