@@ -37,7 +37,7 @@ class Network:
         """(PyTorch module, example input)."""
         import torch
 
-        from tflite import to_torch
+        from keras_rfdn import to_torch
 
         return to_torch.Network(self.folded).eval(), torch.zeros(1, 3, self.height, self.width)
 

@@ -1,6 +1,7 @@
 import dataclasses
 import importlib.util
 import json
+import pathlib
 
 import pytest
 
@@ -20,7 +21,7 @@ def config(monkeypatch, tmp_path):
 def test_command(config, capsys):
     """Where PyTorch is installed, the command itself checks that both compute the same loss of the same weights."""
     result = step_time.main(config)
-    assert json.loads((open(config.json)).read()) == json.loads(json.dumps(result))
+    assert json.loads(pathlib.Path(config.json).read_text()) == json.loads(json.dumps(result))
     frameworks = {"TensorFlow", "PyTorch"} if importlib.util.find_spec("torch") else {"TensorFlow"}
     assert result["seconds"].keys() == result["ratio"].keys() == frameworks
     assert all(len(times) == 3 and min(times) > 0 for times in result["seconds"].values())

@@ -8,7 +8,7 @@ from keras_rfdn import models
 from keras_rfdn.config import VARIANTS
 
 torch = pytest.importorskip("torch")
-from tflite import to_torch  # noqa: E402
+from keras_rfdn import to_torch  # noqa: E402
 
 
 def compute(module, lr):
@@ -20,10 +20,9 @@ def compute(module, lr):
 @pytest.mark.parametrize("name", ["e-rfdn", "rfdn", "imdn", "imdn-r", "table1-srb"])
 def test_computes_what_keras_does(name, scale, rng):
     config = dataclasses.replace(VARIANTS[name], channels=16, num_blocks=2, scale=scale)
-    lr = keras.Input((31, 36, 3))
-    model = keras.Model(lr, models.network(lr, config))
+    model = models.build(config, height=31, width=36)
     model.set_weights([w + rng.normal(0, 0.05, w.shape) for w in model.get_weights()])
-    images = rng.random((2, 31, 36, 3), np.float32)
+    images = rng.uniform(0, 255, (2, 31, 36, 3)).astype(np.float32)
     wanted = model(images).numpy()
     np.testing.assert_allclose(compute(to_torch.Network(model), images), wanted, atol=1e-5 * np.abs(wanted).max())
     assert wanted.std() > 0.01
