@@ -1,10 +1,23 @@
-"""LR frames from which the converter learns the ranges of a network's tensors."""
+"""LR frames from which a network's ranges are learnt."""
 
 import itertools
 
 import numpy as np
 
 CELL = 64  # LR pixels: the patches a network was trained on
+
+
+def patches(pairs, *, count, size=CELL, seed=0):
+    """Patches of LR images: yields `count` arrays, uint8 RGB [size, size, 3], from as many images as there are.
+
+    pairs: (name, lr, hr) items, as data.folders and data.sample give them.
+    """
+    images = [lr for _, lr, _ in pairs]
+    rng = np.random.default_rng(seed)
+    order = []
+    for _ in range(count):
+        order = order or rng.permutation(len(images)).tolist()
+        yield _crop(images[order.pop()], size, size, rng)
 
 
 def frames(pairs, height, width, *, count, seed=0):

@@ -18,7 +18,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from data import files, folders, sample
 from keras_rfdn import checkpoint, command
 from keras_rfdn.config import SMALLEST_INPUT, name_of
-from tflite import calibration, describe, rewrite, runtime
+from tflite import calibration, describe, quantize, rewrite, runtime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,7 @@ class ConvertConfig:
     """Convert trained weights to TFLite; without a precision flag to float32."""
 
     int8: bool = False  # fully integer, uint8 in and out: 0..255 as they are
+    int8_plain: bool = False  # the same as TensorFlow's converter does it by default, to compare with
     int16x8: bool = False  # int16 activations, int8 weights, int16 in and out: 128 times 0..255; slow on CPUs
     float16: bool = False  # float16 weights, float in and out
     dynamic: bool = False  # int8 weights, float activations, float in and out
@@ -37,7 +38,7 @@ class ConvertConfig:
     out: str | None = None  # by default beside the weights, named by variant, scale, precision and shape
     calibration: str | None = None  # int8, int16x8: folder of HR images to learn ranges from; by default data.sample's
     calibration_images: int = 200  # of them, the first so many
-    calibration_frames: int = 8  # mosaics of the input's size, made of patches of about 64x64
+    calibration_frames: int = 16  # int8: patches of 64x64 LR pixels; the others: mosaics of such, of the input's size
 
 
 def float32(converter, frames):
@@ -56,11 +57,16 @@ def dynamic(converter, frames):
 
 
 def int8(converter, frames):
-    """Weights in int8 per channel, activations in int8 per tensor with ranges from frames, nothing in float."""
+    """Weights and activations in int8 with the ranges that the graph holds (quantize.quantize), nothing in float."""
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+
+def int8_plain(converter, frames):
+    """Weights in int8 per channel, activations in int8 per tensor with least and largest values of frames as ranges."""
+    int8(converter, frames)
     converter.representative_dataset = lambda: ([frame[None].astype(np.float32)] for frame in frames)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
 
 
 INT16_STEPS = 128  # to a grey level, of an int16x8 file's input and output: 255.99 is then the largest of int16
@@ -80,26 +86,37 @@ def int16x8(converter, frames):
     converter.inference_input_type = converter.inference_output_type = tf.int16  # the converter has no uint8 here
 
 
-PRECISIONS = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
-CALIBRATED = {"int8", "int16x8"}
+PRECISIONS = {
+    "float32": float32,
+    "float16": float16,
+    "dynamic": dynamic,
+    "int8": int8,
+    "int8_plain": int8_plain,
+    "int16x8": int16x8,
+}
+CALIBRATED = {"int8", "int8_plain", "int16x8"}
 
 
 def convert(model, config, precision, *, height=None, width=None, frames=()):
     """Keras model from models.build(config) -> bytes of a TFLite file.
 
     precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. frames: of the CALIBRATED only,
-    uint8 RGB [height, width, 3] each. Input and output are RGB 0..255: float32, or for int8 uint8 with scale 1 and zero
-    point 0, for int16x8 int16 with scale 1/128.
+    uint8 RGB each, but for int8 [height, width, 3]. Input and output are RGB 0..255: float32; for int8 and int8_plain
+    uint8 with scale 1 and zero point 0; for int16x8 int16 with scale 1/128.
     """
-    folded = rewrite.fold_value_range(model, config, height=height, width=width)
-    if precision == "int16x8":
-        folded = rewrite.for_int16(folded)
+    network = folded = rewrite.fold_value_range(model, config, height=height, width=width)
+    if precision == "int8":
+        network = quantize.quantize(folded, frames).network()
+    elif precision == "int16x8":
+        network = folded = rewrite.for_int16(folded)
     # Straight from the traced function: from_keras_model would write a SavedModel to disk and read it again first.
-    traced = tf.function(folded).get_concrete_function(tf.TensorSpec([1, height, width, 3], name="lr"))
+    traced = tf.function(network, autograph=False).get_concrete_function(
+        tf.TensorSpec([1, height, width, 3], name="lr")
+    )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], folded)
     PRECISIONS[precision](converter, frames)
     content = converter.convert()
-    return pixels_out(content) if precision in CALIBRATED else content
+    return pixels_out(content) if precision in ("int8_plain", "int16x8") else content
 
 
 # (scale, zero point) with which the integers of a type are grey levels, or for int16 a 128th of them.
@@ -143,7 +160,7 @@ def main(config):
     name = f"{name_of(model_config)}_x{model_config.scale}_{precision}"
     out = pathlib.Path(config.out or weights.parent / f"{name}{_suffix(height, width)}.tflite")
     logging.info("%s (%s) -> %s", weights, name, out)
-    frames = _frames(config, model_config.scale, height, width) if precision in CALIBRATED else ()
+    frames = _frames(config, precision, model_config.scale, height, width) if precision in CALIBRATED else ()
     content = convert(model, model_config, precision, height=height, width=width, frames=frames)
     write(content, out)
     print(describe.table([out.name], [describe.describe(content)]))
@@ -183,14 +200,17 @@ def _suffix(height, width):
     return "_dynamic" if height is None else f"_{height}x{width}"
 
 
-def _frames(config, scale, height, width):
+def _frames(config, precision, scale, height, width):
     source = folders.find_pairs(config.calibration, scale) if config.calibration else sample.photographs(scale)
     if not config.calibration:
         logging.info("calibrating on the sample set; --calibration FOLDER takes images of the kind you will upscale")
     pairs = list(itertools.islice(source, config.calibration_images))
-    # A model of open size is calibrated on small frames: ranges do not depend on the size, the time does.
-    size = (height or 2 * calibration.CELL, width or 2 * calibration.CELL)
-    frames = calibration.frames(pairs, *size, count=config.calibration_frames)
+    if precision == "int8":
+        frames = calibration.patches(pairs, count=config.calibration_frames)
+    else:
+        # A model of open size is calibrated on small frames: ranges do not depend on the size, the time does.
+        size = (height or 2 * calibration.CELL, width or 2 * calibration.CELL)
+        frames = calibration.frames(pairs, *size, count=config.calibration_frames)
     return tqdm.tqdm(frames, desc="calibrating", unit=" frames", total=config.calibration_frames, disable=None)
 
 

@@ -1,0 +1,168 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from data import sample
+from keras_rfdn import models
+from keras_rfdn.config import VARIANTS, ModelConfig
+from tflite import convert, describe, equalization, fakequant, graph, quantize, ranges, rewrite, rounding, runtime
+
+FRAMES = [sample.dead_leaves(48, seed=seed) for seed in (1, 2)]
+LR = sample.dead_leaves(40, seed=9)[None].astype(np.float32)
+ESA = ModelConfig("rfdb", 8, 2, attention="esa", reduction=4, scale=2)
+CONFIGS = {
+    "esa": ESA,
+    "cca": dataclasses.replace(ESA, attention="cca"),
+    "imdn": dataclasses.replace(VARIANTS["imdn"], channels=8, num_blocks=2, reduction=4, scale=2),
+    "msrresnet": dataclasses.replace(VARIANTS["msrresnet"], channels=8, num_blocks=2, scale=2),
+}
+
+
+def network(config):
+    """weighted's, without its Rescaling layers."""
+    return rewrite.fold_value_range(weighted(config), config)
+
+
+def weighted(config):
+    """A network with random weights that are not as tame as fresh ones: channels differ tenfold."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = models.build(config)
+    for layer in graph.convolutions(model):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([kernel * rng.lognormal(0.3, 0.8, bias.shape), bias + rng.normal(0, 0.05, bias.shape)])
+    return model
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def folded(request):
+    return network(CONFIGS[request.param])
+
+
+@pytest.fixture(scope="module")
+def esa():
+    return network(ESA)
+
+
+def assert_equal(model, wanted):
+    difference = np.abs(model(LR) - wanted(LR)).max()
+    assert difference < 1e-4 * np.std(wanted(LR)), difference
+
+
+def test_folding_residuals_is_exact_and_leaves_no_srb(folded):
+    result = rewrite.fold_residuals(folded)
+    assert_equal(result, folded)
+    names = [layer.name for layer in result.layers if isinstance(layer, keras.layers.Add)]
+    sums = [layer for layer in folded.layers if isinstance(layer, keras.layers.Add)]
+    steps = sum(any(p.name.endswith("_r") for p in graph.parents(layer)) for layer in sums)
+    assert len(names) == len(sums) - steps
+
+
+def test_unrolling_the_skip_is_exact_up_to_the_border(esa):
+    result = rewrite.unroll_skip(esa)
+    assert_equal(result, esa)
+    patches = keras.Model(result.input, result.get_layer(rewrite.PATCHES).output)(LR)[0].numpy()
+    assert (patches[..., -1] == 255).all()
+    # The middle tap is the pixel itself.
+    assert (patches[..., 12:15] == LR[0]).all()
+
+
+def test_a_network_without_that_skip_comes_back(folded):
+    has_skip = "LR_conv" in [layer.name for layer in folded.layers]
+    assert (rewrite.unroll_skip(folded) is folded) != has_skip
+
+
+def test_equalizing_keeps_the_function_and_lowers_the_noise(folded):
+    model = rewrite.fold_residuals(folded)
+    seen = ranges.observe(model, FRAMES)
+    result = equalization.equalized(model, seen)
+    assert_equal(result, folded)
+
+    def noise(model):
+        quantized = fakequant.quantized(model, ranges.chosen(model, ranges.observe(model, FRAMES)), {})
+        return np.mean((quantized(LR) - np.clip(folded(LR), 0, 255)) ** 2)
+
+    assert noise(result) < 0.8 * noise(model)
+
+
+def test_classes_are_tied_by_sums_and_fixed_by_gates(esa):
+    classes = equalization.Classes.of(rewrite.fold_residuals(esa))
+    assert (classes.given["LR_conv"] == classes.given["fea_conv"]).all()
+    assert (classes.given["B1.esa.conv4"] == equalization.FIXED).all()
+    assert (classes.given["upsampler.0"] == equalization.FIXED).all()
+    assert len({*classes.given["B1.c5"]} & {*classes.given["B2.c5"]}) == 0
+    assert not classes.one_sided & {*classes.given["B1.c5"]}  # nothing but a gate's product and convolutions after it
+    assert {*classes.given["B1.c4"]} < classes.one_sided  # a LeakyReLU
+
+
+def test_a_gain_is_what_noise_does_to_the_output(esa):
+    name = "B2.c5"
+    seen = ranges.observe(esa, [FRAMES[0]] * 8)[name]  # eight probes
+    deviation = 0.01 * np.sqrt(seen.power.mean())
+    rng = np.random.default_rng(0)
+
+    def disturb(tensor, x):
+        return x + rng.normal(0, deviation, x.shape) if tensor == name else x
+
+    frame = FRAMES[0][None].astype(np.float32)
+    change = [fakequant.forward(esa, frame, disturb, fakequant.plain) - esa(frame) for _ in range(8)]
+    assert np.mean(np.square(change)) == pytest.approx(deviation**2 * seen.gain.sum(), rel=0.15)
+
+
+def test_ranges_hold_all_that_was_seen_and_are_shared(esa):
+    seen = ranges.observe(esa, FRAMES)
+    chosen = ranges.chosen(esa, seen)
+    assert chosen.keys() == seen.keys()
+    assert chosen["lr"] == chosen["upsampler.1"] == chosen["upsampler.0"] == (0, 255)
+    assert chosen["B1.esa.resize"] == chosen["B1.esa.conv3_"]
+    assert chosen["fea_conv"] == pytest.approx((seen["fea_conv"].low.min(), seen["fea_conv"].high.max()))
+    assert min(chosen["B1.esa.conv4"]) >= -6.24
+    gates = [layer.name for layer in esa.layers if isinstance(layer, keras.layers.Activation)]
+    assert {chosen[name] for name in gates} == {(0, 255 / 256)}
+
+
+def test_rounding_with_feedback_beats_rounding_to_nearest(esa):
+    result, steps = rounding.rounded(esa, FRAMES)
+    nearest = {layer.name: fakequant.kernel_steps(layer.get_weights()[0]) for layer in graph.convolutions(esa)}
+    errors = [
+        np.mean(np.square(fakequant.quantized(model, {}, steps)(LR) - esa(LR)))
+        for model, steps in ((result, steps), (esa, nearest))
+    ]
+    assert errors[0] < 0.5 * errors[1]
+    for layer in graph.convolutions(result):
+        codes = layer.get_weights()[0] / steps[layer.name]
+        np.testing.assert_allclose(codes, codes.round(), atol=1e-3)
+        assert np.abs(codes).max() < 127.5
+
+
+def test_rounding_cancels_in_the_mean(rng):
+    """A channel of one input that never changes: all of the error can go into the bias."""
+    covariance = np.diag([1.0, 0.0])
+    kernel = np.array([[0.301], [0.444]])
+    rounded = rounding._round(kernel, np.array([0.1], np.float32), covariance)
+    np.testing.assert_allclose(rounded, [[0.3], [0.4]], atol=1e-6)
+    # Inputs that move together: the second's rounding makes good for the first's.
+    together = np.ones((2, 2))
+    rounded = rounding._round(np.array([[0.34], [0.34]]), np.array([0.1], np.float32), together)
+    assert rounded.sum() == pytest.approx(0.7)
+
+
+def test_an_all_zero_channel_has_a_step_its_bias_can_live_with():
+    kernel = np.zeros((3, 3, 2, 2), np.float32)
+    kernel[..., 0] = 1.27
+    np.testing.assert_allclose(fakequant.kernel_steps(kernel), [0.01, 1e-6], rtol=1e-5)
+    assert (fakequant.kernel_steps(0 * kernel) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["cca", "imdn", "msrresnet"])  # esa: tests/tflite/test_convert.py
+def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name):
+    config = CONFIGS[name]
+    content = convert.convert(weighted(config), config, "int8", height=40, width=40, frames=FRAMES)
+    assert describe.describe(content).float_operators == {}
+    simulated = quantize.quantize(network(config), FRAMES).network()(LR)[0].numpy()
+    difference = np.abs(runtime.Model(content).upscale(LR[0].astype(np.uint8)) - simulated)
+    # Kernels round a few halves otherwise, which later layers carry on.
+    assert np.sqrt(np.mean(difference**2)) < 0.04 * np.std(simulated)
+    assert np.std(simulated) > 5

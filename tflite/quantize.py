@@ -1,0 +1,38 @@
+"""Post-training quantization of a float network to int8, better than the converter's own.
+
+Four steps, each of which leaves the float function what it was or nearly so: rewrite (fewer roundings, and no tie
+between channels), equalize (channels at scales that one step per tensor stores well), take ranges, round kernels so
+that errors cancel. The converter then finds every range in the graph and adds nothing of its own.
+"""
+
+import dataclasses
+
+import tf_keras as keras
+
+from tflite import equalization, fakequant, ranges, rewrite, rounding
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """A network with all that int8 needs to know of it. ranges, steps: see fakequant.quantized."""
+
+    model: keras.Model
+    ranges: dict
+    steps: dict
+
+    def network(self):
+        """Function of float32 grey levels [n, h, w, 3] that gives what the int8 file gives."""
+        return fakequant.quantized(self.model, self.ranges, self.steps)
+
+
+def quantize(model, frames):
+    """Keras model without Rescaling layers (rewrite.fold_value_range), frames to learn from -> Quantized.
+
+    frames: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see.
+    """
+    frames = list(frames)
+    model = rewrite.unroll_skip(rewrite.fold_residuals(model))
+    model = equalization.equalized(model, ranges.observe(model, frames))
+    chosen = ranges.chosen(model, ranges.observe(model, frames))
+    model, steps = rounding.rounded(model, frames)
+    return Quantized(model, chosen, steps)
