@@ -165,4 +165,4 @@ def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name):
     difference = np.abs(runtime.Model(content).upscale(LR[0].astype(np.uint8)) - simulated)
     # Kernels round a few halves otherwise, which later layers carry on.
     assert np.sqrt(np.mean(difference**2)) < 0.04 * np.std(simulated)
-    assert 5 < np.std(simulated)
+    assert np.std(simulated) > 5
