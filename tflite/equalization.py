@@ -191,11 +191,7 @@ def _noise(model, classes, seen, signs):
     chosen = [
         members for leader, members in ranges.groups(model, names).items() if leader not in fakequant.fixed(model)
     ]
-    silent = {layer.name for layer in model.layers if isinstance(layer, fakequant.MOVERS)} - {
-        layer.name
-        for layer in model.layers
-        if isinstance(layer, ResizeLike)  # which interpolates, and so rounds
-    }
+    silent = fakequant.moved(model)
     rows = [
         (classes.given[name], signs[classes.given[name]], seen[name], i, 0.0 if name in silent else 1.0)
         for i, members in enumerate(chosen)

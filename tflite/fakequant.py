@@ -21,6 +21,7 @@ MOVERS = (
     ResizeLike,
     Split,
 )
+PIECES = ("mean", "square", "variance", "deviation")  # of a Contrast layer
 PIXELS = (0.0, 255.0)
 GATE = (0.0, 255 / 256)  # what the kernel of a sigmoid gives, whatever the values
 
@@ -56,6 +57,15 @@ def _contrast(name, x, quantize):
     variance = quantize(f"{name}.variance", tf.reduce_mean(square, [1, 2], keepdims=True))
     deviation = quantize(f"{name}.deviation", tf.sqrt(variance))
     return quantize(name, mean + deviation)
+
+
+def moved(model):
+    """Names of the layers whose values are all among their inputs': rounded again they stay what they are."""
+    return {
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, MOVERS) and not isinstance(layer, ResizeLike | keras.layers.UpSampling2D)
+    }
 
 
 def plain(layer, x):
@@ -97,7 +107,7 @@ def quantized(model, ranges, steps):
         return tf.quantization.fake_quant_with_min_max_args(x, *ranges[name]) if name in ranges else x
 
     def convolve(layer, x):
-        return _in_int8(layer, x, steps[layer.name]) if layer.name in steps else layer(x)
+        return convolved(layer, x, int8_kernel(layer, steps[layer.name])) if layer.name in steps else layer(x)
 
     return lambda x: forward(model, x, quantize, convolve)
 
@@ -111,9 +121,13 @@ def kernel_steps(kernel):
     return np.maximum(largest, 1e-4 * (largest.max() or 1)).astype(np.float32) / 127
 
 
-def _in_int8(layer, x, steps):
-    """A convolution whose kernel has 255 levels around zero, as far apart as steps says for each output channel."""
-    kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+def int8_kernel(layer, steps):
+    """A convolution's kernel at 255 levels around zero, as far apart as steps says for each output channel."""
+    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
         layer.kernel, -127 * steps, 127 * steps, narrow_range=True
     )
+
+
+def convolved(layer, x, kernel):
+    """What a convolution gives for x with another kernel."""
     return tf.nn.bias_add(tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper()), layer.bias)

@@ -9,7 +9,7 @@ import dataclasses
 
 import tf_keras as keras
 
-from tflite import equalization, fakequant, ranges, rewrite, rounding
+from tflite import equalization, fakequant, graph, ranges, rewrite, rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,4 +35,14 @@ def quantize(model, frames):
     model = equalization.equalized(model, ranges.observe(model, frames))
     chosen = ranges.chosen(model, ranges.observe(model, frames))
     model, steps = rounding.rounded(model, frames)
+    return Quantized(model, chosen, steps)
+
+
+def plain(model, frames):
+    """As quantize, but what the converter does by default: least and largest values, kernels rounded to nearest.
+
+    Only the output has the range of pixels, as convert.pixels_out makes it.
+    """
+    chosen = ranges.chosen(model, ranges.observe(model, frames), saturate=False)
+    steps = {layer.name: fakequant.kernel_steps(layer.get_weights()[0]) for layer in graph.convolutions(model)}
     return Quantized(model, chosen, steps)

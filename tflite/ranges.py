@@ -76,17 +76,17 @@ def _watcher(model):
     return watch
 
 
-def chosen(model, seen):
+def chosen(model, seen, *, saturate=True):
     """{tensor: (low, high)} of every tensor in seen: its least and largest value, and zero, which padding needs.
 
-    Tensors whose scale kernels want to be one share a range. What goes into a sigmoid is cut where that saturates.
+    Tensors whose scale kernels want to be one share a range. saturate: cut what goes into a sigmoid where it saturates.
     """
     fixed = fakequant.fixed(model)
     ranges = {}
     for leader, names in groups(model, seen).items():
         low = min(0.0, *(float(seen[name].low.min()) for name in names))
         high = max(0.0, *(float(seen[name].high.max()) for name in names))
-        if any(_enters_gate(model, name) for name in names):
+        if saturate and any(_enters_gate(model, name) for name in names):
             low, high = max(low, -SATURATED), min(high, SATURATED)
         if high == low:  # nothing but zero was seen
             high = 1.0

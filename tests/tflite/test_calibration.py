@@ -34,3 +34,13 @@ def test_patches_are_of_the_image_and_small_images_are_mirrored(rng):
     mirrored = np.concatenate([image, image[::-1]])
     column = next(x for x in range(90) if (image[1, x] == frame[1, 0]).all())
     assert (frame[1:40] == mirrored[1:40, column : column + 64]).all()
+
+
+def test_patches_are_single_images_and_show_every_one_before_any_comes_again():
+    images = [flat(10 * i, 70, 200) for i in range(1, 5)]
+    first, second = (list(calibration.patches(pairs(*images), count=6, seed=seed)) for seed in (0, 1))
+    assert {patch.shape for patch in first} == {(64, 64, 3)}
+    levels = [patch.ravel()[0] for patch in first]
+    assert all((patch == level).all() for patch, level in zip(first, levels, strict=True))
+    assert sorted(levels[:4]) == [10, 20, 30, 40]
+    assert levels != [patch.ravel()[0] for patch in second]
