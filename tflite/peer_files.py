@@ -106,12 +106,18 @@ def tflite(precision, network):
     return path
 
 
-def onnx_int8(network):
-    """Static quantization by ONNX Runtime's own tool, per channel, with the ranges of the same frames.
+def _narrow_weights():
+    """Whether int8 weights must do with 7 bits.
 
-    Weights have 7 bits where the processor has no VNNI: its kernels add two products in 16 bits there, and 8 bits would
-    overflow (ONNX Runtime's documentation on reduce_range).
+    On x86 without VNNI the kernels of ONNX Runtime and OpenVINO add two products in 16 bits, which 8 bits would
+    overflow (both projects' documentation says so).
     """
+    instructions = set(benchmark.machine()["instructions"])
+    return "avx2" in instructions and not {"avx_vnni", "avx512_vnni"} & instructions
+
+
+def onnx_int8(network):
+    """Static quantization by ONNX Runtime's own tool, per channel, with the ranges of the same frames."""
     from onnxruntime import quantization
 
     class Frames(quantization.CalibrationDataReader):
@@ -127,7 +133,7 @@ def onnx_int8(network):
         path,
         Frames(),
         per_channel=True,
-        reduce_range=not set(benchmark.machine()["instructions"]) & {"avx_vnni", "avx512_vnni"},
+        reduce_range=_narrow_weights(),
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
     )
@@ -140,7 +146,13 @@ def openvino_int8(network):
     import openvino
 
     frames = [frame.transpose(2, 0, 1)[None].astype(np.float32) for frame in network.frames]
-    quantized = nncf.quantize(openvino.Core().read_model(network.onnx), nncf.Dataset(frames), subset_size=len(frames))
+    overflow = nncf.OverflowFix.ENABLE if _narrow_weights() else nncf.OverflowFix.DISABLE
+    quantized = nncf.quantize(
+        openvino.Core().read_model(network.onnx),
+        nncf.Dataset(frames),
+        subset_size=len(frames),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
+    )
     path = network.folder / "network_int8.xml"
     openvino.save_model(quantized, path)
     return path

@@ -67,7 +67,6 @@ ENGINES = {
     "ncnn float32": Row("ncnn", engines.ncnn_float32, ("torch", "pnnx", "ncnn"), exact=True),
     "ncnn bfloat16": Row("ncnn", engines.ncnn_bfloat16, ("torch", "pnnx", "ncnn")),
 }
-INT8 = [name for name in ENGINES if name.endswith("int8")]
 
 
 def main(config):
@@ -78,47 +77,50 @@ def main(config):
     dictionary each: engine, what benchmark.summary returns (ratio: to LiteRT int8), exact, max_difference (of its
     output to Keras', grey levels), psnr_y and ssim_y (None without --data). bound: see _bound.
     """
-    # Not above: every process started here imports this file, and none of them needs TensorFlow.
-    from tflite import peer_files
-
     rows = _chosen(config)
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        weights, network = peer_files.open_network(
-            config.weights,
-            folder,
-            height=config.height,
-            width=config.width,
-            calibration_folder=config.calibration,
-            calibration_frames=config.calibration_frames,
-        )
-        workers, absent = _start(rows, network, peer_files.FORMATS, config, stack)
-        dense_workers = {}
-        if config.bound:
-            dense = peer_files.dense(network, folder)
-            dense_rows = {name: rows[name] for name in workers if name in INT8}
-            dense_workers, _ = _start(dense_rows, dense, peer_files.FORMATS, config, stack)
-        everyone = [*workers.values(), *dense_workers.values()]
-        latencies_ms = benchmark.interleave([worker.invoke_ms for worker in everyone], config.rounds)
-        measured = dict(zip(workers, latencies_ms, strict=False))
+    with tempfile.TemporaryDirectory() as folder:
         result = {
             **benchmark.surroundings(),
             **{key: getattr(config, key) for key in ("threads", "rounds", "warmup", "data")},
-            "weights": str(weights),
-            "lr": (config.height, config.width),
             "versions": _versions(rows),
-            "absent": absent,
-            "engines": [
-                _engine(name, workers[name], measured[name], measured[REFERENCE], network, config) for name in workers
-            ],
-            "bound": None,
+            **_measure(rows, folder, config),
         }
-    if config.bound:
-        dense_ms = dict(zip(dense_workers, latencies_ms[len(workers) :], strict=True))
-        result["bound"] = _bound(measured[REFERENCE], dense_ms, network.multiply_adds, dense.multiply_adds)
     print(table(result))
     if config.json:
         report.write_json(config.json, result)
     return result
+
+
+def _measure(rows, folder, config):
+    """Times everything and compares outputs -> weights, lr, absent, engines and bound of main's dictionary."""
+    # Not above: every process started here imports this file, and none of them needs TensorFlow.
+    from tflite import peer_files
+
+    weights, network = peer_files.open_network(
+        config.weights,
+        folder,
+        height=config.height,
+        width=config.width,
+        calibration_folder=config.calibration,
+        calibration_frames=config.calibration_frames,
+    )
+    dense = peer_files.dense(network, folder)
+    with contextlib.ExitStack() as stack:
+        workers, absent = _start(rows, network, peer_files.FORMATS, config, stack)
+        int8 = {name: rows[name] for name in workers if config.bound and name.endswith("int8")}
+        dense_workers, _ = _start(int8, dense, peer_files.FORMATS, config, stack)
+        everyone = [*workers.values(), *dense_workers.values()]
+        latencies_ms = benchmark.interleave([worker.invoke_ms for worker in everyone], config.rounds)
+        own_ms = dict(zip(workers, latencies_ms, strict=False))
+        compared = [_engine(name, workers[name], own_ms[name], own_ms[REFERENCE], network, config) for name in workers]
+    dense_ms = dict(zip(dense_workers, latencies_ms[len(workers) :], strict=True))
+    return {
+        "weights": str(weights),
+        "lr": (config.height, config.width),
+        "absent": absent,
+        "engines": compared,
+        "bound": _bound(own_ms[REFERENCE], dense_ms, network.multiply_adds, dense.multiply_adds) if dense_ms else None,
+    }
 
 
 def _chosen(config):
