@@ -1,0 +1,49 @@
+"""How a training goes: loss, speed and time lost to waiting for data, in the log and TensorBoard."""
+
+import datetime
+import math
+import time
+
+import tensorflow as tf
+from absl import logging
+
+
+class Progress:
+    """Sums since the last report, and the line that tells them."""
+
+    def __init__(self, start, steps):
+        """start: the update that a run goes on from. steps: its last."""
+        self.steps, self.psnr_y = steps, math.nan
+        self.loss, self.images_per_second, self.data_wait = math.nan, math.nan, math.nan
+        self._begin(start)
+
+    def _begin(self, step):
+        self.losses, self.images, self.waited = [], 0, 0.0
+        self.reported_step, self.reported_at = step, time.monotonic()
+
+    def add(self, loss, images, waited):
+        """An update: its loss, a scalar tensor, its batch, and the seconds that it waited for it."""
+        self.losses.append(loss)
+        self.images += images
+        self.waited += waited
+
+    def mean_loss(self):
+        """Mean loss since the last report, or that report's when nothing came since."""
+        if self.losses:
+            self.loss = float(tf.reduce_mean(self.losses))
+        return self.loss
+
+    def report(self, step, learning_rate):
+        """Log a line, write TensorBoard's scalars and start to count anew."""
+        loss, seconds = self.mean_loss(), time.monotonic() - self.reported_at
+        self.images_per_second, self.data_wait = self.images / seconds, self.waited / seconds
+        left = datetime.timedelta(seconds=round((self.steps - step) * seconds / (step - self.reported_step)))
+        logging.info(
+            "step %d/%d  loss %.3f  valid %.2f dB  %.1f images/s, %.0f%% waiting for data  left %s",
+            *(step, self.steps, loss, self.psnr_y, self.images_per_second, 100 * self.data_wait, left),
+        )
+        scalars = {"loss": loss, "learning_rate": learning_rate}
+        scalars |= {"images_per_second": self.images_per_second, "data_wait": self.data_wait}
+        for name, value in scalars.items():
+            tf.summary.scalar(f"train/{name}", value, step)
+        self._begin(step)

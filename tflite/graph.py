@@ -1,0 +1,45 @@
+"""Functional Keras models layer by layer: what rewriting, equalizing and quantizing them have in common."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+def parents(layer):
+    """Layers whose outputs a layer takes, in the order of its inputs."""
+    found = layer.inbound_nodes[0].inbound_layers
+    return found if isinstance(found, list) else [found]
+
+
+def children(layer):
+    """Layers that take a layer's output."""
+    return [node.outbound_layer for node in layer.outbound_nodes]
+
+
+def convolutions(model):
+    """The Conv2D layers, in the order of computation."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def walk(model, x, call):
+    """What model gives for x when each layer gives call(layer, its inputs). x need be no tensor: call says what is."""
+    values = {id(model.input): x}
+    for layer in model.layers[1:]:
+        inputs = tf.nest.map_structure(lambda tensor: values[id(tensor)], layer.input)
+        tensors = tf.nest.flatten(layer.output)
+        results = call(layer, inputs)
+        values.update(zip(map(id, tensors), results if len(tensors) > 1 else [results], strict=True))
+    return values[id(model.output)]
+
+
+def rebuilt(model, call):
+    """A new model of the same input, whose layers give call(layer, inputs): copied(layer, inputs), or something else."""
+    lr = keras.Input(model.input_shape[1:], model.input_shape[0], name=model.layers[0].name, dtype=model.input.dtype)
+    return keras.Model(lr, walk(model, lr, call), name=model.name)
+
+
+def copied(layer, inputs, weights=None):
+    """Output of a layer's copy for inputs, with the layer's own weights or those given."""
+    copy = type(layer).from_config(layer.get_config())
+    outputs = copy(inputs)
+    copy.set_weights(layer.get_weights() if weights is None else weights)
+    return outputs
