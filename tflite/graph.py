@@ -32,7 +32,7 @@ def walk(model, x, call):
 
 
 def rebuilt(model, call):
-    """A new model of the same input, whose layers give call(layer, inputs): copied(layer, inputs), or something else."""
+    """A new model of the same input, whose layers give call(layer, inputs), for one copied(layer, inputs)."""
     lr = keras.Input(model.input_shape[1:], model.input_shape[0], name=model.layers[0].name, dtype=model.input.dtype)
     return keras.Model(lr, walk(model, lr, call), name=model.name)
 

@@ -88,7 +88,7 @@ def main(config):
 
 
 def to_tflite(model, ranges, twin=None, *, height=None, width=None):
-    """Float model -> bytes of its int8 TFLite file with the given ranges and, if there is one, a trained twin's weights.
+    """Float model -> bytes of its int8 TFLite file with ranges and, if there is one, a trained twin's weights.
 
     model, ranges, twin: as for fine_tune. height, width: the fixed LR size, or None for any. Input and output are uint8
     RGB, scale 1, zero point 0. Raises RuntimeError when the converter left an operation in float.
@@ -149,11 +149,11 @@ def _updates(tuner, pairs, start, config):
                 progress.psnr_y = tuner.validate(progress.mean_loss())
             if last or stop or step % config.validate_every == 0 or tuner.minutes_since_save() > config.save_minutes:
                 tuner.save(progress.mean_loss())
-            if last:
-                return True
-            if stop:
-                logging.info("stopped at step %d; the same command goes on from there", step)
-                return False
+            if last or stop:
+                break
+    if not last:
+        logging.info("stopped at step %d; the same command goes on from there", step)
+    return last
 
 
 class Tuner:

@@ -22,6 +22,8 @@ from tflite import graph
 
 GREY_LEVELS = (0.0, 255.0)  # scale 1, zero point 0: an image's integers are its grey levels
 SIGMOID = (0.0, 255 / 256)  # TFLite prescribes scale 1/256, zero point -128
+SATURATED = 6.24  # beyond, a sigmoid is within half a step of 0 or 1
+SHRINK = np.linspace(1, 0.1, 46)  # parts of a range that least_error tries
 
 quantization = tfmot.quantization.keras
 
@@ -156,7 +158,11 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
             flat = np.concatenate([np.ravel(tensor) for tensor in tf.nest.flatten(tensors)])
             drawn = rng.choice(flat, min(samples, flat.size), replace=False)
             values.setdefault(leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
-    found = {name: fit(np.concatenate(parts), _slope(model.get_layer(name))) for name, parts in values.items()}
+    found = {}
+    for name, parts in values.items():
+        followed = graph.children(model.get_layer(name))
+        reach = SATURATED if len(followed) == 1 and _is_sigmoid(followed[0]) else math.inf
+        found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
     fixed = {layer.name: SIGMOID for layer in model.layers if _is_sigmoid(layer)}
     fixed |= {leaders["pixels"]: GREY_LEVELS, leaders[model.layers[-1].name]: GREY_LEVELS}
     return _aligned(model, {name: (found | fixed)[leader] for name, leader in leaders.items()})
@@ -189,7 +195,7 @@ def minmax(values, slope=1.0):
     return min(0.0, float(values.min())), max(1e-6, float(values.max()))  # 1e-6: where a ReLU never fires
 
 
-def least_error(values, slope=1.0, shrink=np.linspace(1, 0.1, 46)):
+def least_error(values, slope=1.0):
     """The range within minmax whose 256 steps stand for the values with the least squared error.
 
     slope: the errors of negative values count behind a LeakyReLU of this slope.
@@ -203,9 +209,9 @@ def least_error(values, slope=1.0, shrink=np.linspace(1, 0.1, 46)):
         return np.square(weight * (np.clip(np.round(values / step), first, first + 255) * step - values)).sum()
 
     for _ in range(2):
-        high = min((high * part for part in shrink), key=lambda candidate: error(low, candidate))
-        low = min((low * part for part in shrink), key=lambda candidate: error(candidate, high))
-    return low, high
+        high = min(high * SHRINK, key=lambda candidate: error(low, candidate))
+        low = min(low * SHRINK, key=lambda candidate: error(candidate, high))
+    return float(low), float(high)
 
 
 def simulate(model, ranges, *, for_converter=False):
