@@ -1,0 +1,137 @@
+import contextlib
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from data import sample
+from keras_rfdn import workdir
+from tflite import describe, qat, runtime
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Folder of four images."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in range(4):
+        Image.fromarray(sample.dead_leaves(96, seed=seed)).save(folder / f"{seed}.png")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_weights, photographs):
+    return qat.QatConfig(
+        data=photographs,
+        valid=photographs,
+        valid_images=2,
+        weights=tiny_weights,
+        shape="1,32,40,3",
+        frames=2,
+        steps=6,
+        batch=2,
+        patch=16,
+        validate_every=3,
+        log_every=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(settings, tmp_path_factory):
+    """(workdir, .tflite) of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("tuned")
+    return folder, qat.main(dataclasses.replace(settings, workdir=str(folder)))
+
+
+def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, tiny_upscale):
+    folder, out = tuned
+    assert out == folder / "rfdb_x2_int8_32x40.tflite"
+    description = describe.describe(out)
+    assert description.float_operators == {}
+    assert {t.dtype for t in description.inputs + description.outputs} == {"uint8"}
+    lr = sample.dead_leaves(60, seed=9)[:32, :40]
+    assert np.abs(runtime.Model(out).upscale(lr).astype(int) - tiny_upscale(lr)).mean() < 1.5
+    records = workdir.records(folder)
+    assert [record["step"] for record in records] == [0, 3, 6]
+    assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, monkeypatch):
+    config = dataclasses.replace(settings, workdir=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(qat, "_stop_signals", lambda: contextlib.nullcontext(lambda: True))
+        assert qat.main(config) is None  # after the first update
+        assert qat.main(config) is None
+    assert not list(tmp_path.glob("*.tflite"))
+    qat.main(config)
+    weights = [tf.train.load_checkpoint(str(folder / "state")) for folder in (tmp_path, tuned[0])]
+    names = [name for name in weights[0].get_variable_to_shape_map() if name.startswith("twin") and "kernel" in name]
+    assert len(names) > 30
+    for name in names:
+        # Threads sum in any order; an update moves weights by some 1e-4.
+        np.testing.assert_allclose(*(checkpoint.get_tensor(name) for checkpoint in weights), rtol=0, atol=2e-6)
+
+
+def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
+    monkeypatch.setattr(qat.Tuner, "update", None)
+    folder, _ = tuned
+    out = qat.main(dataclasses.replace(settings, workdir=str(folder), shape="dynamic"))
+    assert out == folder / "rfdb_x2_int8_dynamic.tflite"
+    assert runtime.Model(out).height is None
+    with pytest.raises(ValueError, match=r"steps was 6 and is now 7"):
+        qat.main(dataclasses.replace(settings, workdir=str(folder), steps=7))
+
+
+def test_training_lowers_the_loss(tiny_model, settings, photographs, tmp_path):
+    """On one batch, from weights that were disturbed, and in every layer."""
+    from keras_rfdn.checkpoint import about
+    from tflite import rewrite, simulation
+
+    config = dataclasses.replace(settings, steps=40, learning_rate=1e-2)
+    model = rewrite.fold_value_range(tiny_model, about(settings.weights)[0], batch=None)
+    pairs, valid = qat._images(config, 2)
+    operations = simulation.operations(model)
+    qat.report.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
+    tuner = qat.Tuner(model, operations, valid, config, tmp_path)
+    before = [v.numpy() for v in tuner.twin.trainable_variables]
+    lr, hr = (image[None] for image in pairs[0])
+    losses = [float(tuner.update(lr, hr)) for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.9 * losses[0]
+    after = [v.numpy() for v in tuner.twin.trainable_variables]
+    changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+    assert np.mean(changed) > 0.9  # a ReLU may never fire
+
+
+def test_steps_are_relative_to_a_channel():
+    variable = tf.Variable(np.full((1, 1, 2, 2), [1.0, 100.0], np.float32))
+    optimizer = qat.RelativeAdam(0.01)
+    optimizer.build([variable])
+    optimizer.apply_gradients([(tf.ones_like(variable), variable)])
+    np.testing.assert_allclose(variable[0, 0, 0], [0.99, 99.0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "--steps must be above 0"),
+        ({"patch": 8}, "--patch must be 15"),
+        ({"distillation": 2.0}, "--distillation must be 0 to 1"),
+        ({"shape": "1,2"}, "--shape must be"),
+        ({"weights": "nowhere.h5"}, "no weight file at nowhere.h5"),
+    ],
+)
+def test_mistakes_are_named(settings, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        qat.main(dataclasses.replace(settings, workdir=str(tmp_path), **change))
+
+
+@pytest.mark.parametrize("command", [["tflite/qat.py"], ["-m", "tflite.qat"]])
+def test_starts_as_a_script_and_as_a_module(command, root):
+    result = subprocess.run(
+        [sys.executable, *command, "--weights", "nowhere.h5"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: no weight file at nowhere.h5")

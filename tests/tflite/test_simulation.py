@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from data import sample
+from keras_rfdn import models
+from keras_rfdn.config import ModelConfig
+from tflite import describe, qat, rewrite, runtime, simulation
+
+FRAMES = [sample.dead_leaves(64, seed=seed) for seed in range(4)]
+CONFIGS = {
+    "esa": ModelConfig("rfdb", 8, 1, attention="esa", reduction=4, scale=3),
+    "cca": ModelConfig("rfdb", 8, 1, attention="cca", reduction=4, scale=2),
+    "split": ModelConfig("imdb", 8, 1, attention="cca", reduction=4, distillation=0.25, scale=2),
+}
+MORE = {
+    "two blocks": ModelConfig("rfdb", 8, 2, attention="esa", reduction=4, scale=4),
+    "none": ModelConfig("rfdb", 8, 1, scale=4),
+    "two convolutions": ModelConfig("imdb-r", 8, 1, attention="esa", reduction=4, distillation=0.25, scale=2),
+    "base": ModelConfig("base", 8, 1, attention="cca", reduction=4, distillation=0, scale=2),
+    "chained": ModelConfig("imdb", 8, 2, distillation=0.25, scale=2, network="chained"),
+    "msrresnet": ModelConfig("residual", 8, 2, distillation=0, network="msrresnet", scale=4),
+}
+
+
+@pytest.fixture(scope="module")
+def folded():
+    """Function: config -> float model of random weights, its ranges folded in, its output 128 give or take 25."""
+
+    def build(config):
+        keras.utils.set_random_seed(0)
+        model = rewrite.fold_value_range(models.build(config), config, batch=None)
+        last = [layer for layer in model.layers if layer.weights][-1]
+        kernel, bias = last.get_weights()
+        sr = model(FRAMES[0][None].astype(np.float32)).numpy()
+        gain = 25 / sr.std()
+        last.set_weights([kernel * gain, bias * gain + 128 - sr.mean() * gain])
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+def test_the_file_computes_what_the_twin_computes(folded, name):
+    model = folded((CONFIGS | MORE)[name])
+    operations = simulation.operations(model)
+    ranges = simulation.calibrate(operations, FRAMES, simulation.least_error)
+    twin = simulation.simulate(operations, ranges)
+    content = qat.to_tflite(model, list(ranges.values()), twin, height=32, width=40)
+    description = describe.describe(content)
+    assert description.float_operators == {}
+    for tensor in description.inputs + description.outputs:
+        assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("uint8", 1.0, 0)
+    lr = np.stack([frame[:32, :40] for frame in FRAMES])
+    wanted = twin(lr.astype(np.float32)).numpy()
+    assert np.std(wanted) > 5
+    assert (wanted == wanted.round()).all()
+    file = runtime.Model(content)
+    difference = np.abs(np.stack([file.upscale(image) for image in lr]) - wanted)
+    assert np.mean(difference <= 1) > 0.999
+    # Measured with XNNPACK: 0.92 with splits, else 0.99 and more.
+    assert np.mean(difference == 0) > 0.9
+
+
+def test_operations_keep_the_function(folded):
+    for config in CONFIGS.values():
+        model = folded(config)
+        operations = simulation.operations(model)
+        lr = FRAMES[1][None].astype(np.float32)
+        np.testing.assert_allclose(operations(lr), model(lr), atol=1e-2)
+
+
+def test_ranges_are_shared_where_kernels_want_one_scale(folded):
+    operations = simulation.operations(folded(CONFIGS["esa"]))
+    ranges = simulation.calibrate(operations, FRAMES, simulation.minmax)
+    assert ranges["pixels"] == ranges["upsampler.0"] == ranges["upsampler.1"] == (0.0, 255.0)
+    for layer in operations.layers:
+        if isinstance(layer, keras.layers.Concatenate):
+            parents = [ranges[node.name] for node in layer.inbound_nodes[0].inbound_layers]
+            assert parents == [ranges[layer.name]] * len(parents)
+    assert ranges["B1.esa.conv3_"] == ranges["B1.esa.resize"] != ranges["B1.esa.conv_f"]
+    assert "B1.esa.conv3" not in ranges  # its ReLU is one operation with it
+    assert [r for n, r in ranges.items() if n.startswith("activation")] == [(0.0, 255 / 256)]
+
+
+def test_what_a_sigmoid_does_not_tell_apart_gets_no_steps():
+    x = keras.Input((None, None, 3))
+    gate = keras.layers.Activation("sigmoid")(keras.layers.Conv2D(3, 1, name="conv")(x))  # in the hundreds
+    model = simulation.operations(keras.Model(x, keras.layers.Multiply()([x, gate])))
+    low, high = simulation.calibrate(model, FRAMES, simulation.minmax)["conv"]
+    assert max(-low, high) == pytest.approx(6.24)
+
+
+def test_a_leaky_relu_is_given_whole_256ths():
+    """What XNNPACK multiplies by: the ratio of the two steps, and that times the slope."""
+    x = keras.Input((None, None, 3))
+    y = keras.layers.Conv2D(4, 1, name="conv")(x)
+    y = simulation.LeakyReLU(0.05, name="lrelu")(y)
+    model = simulation.operations(keras.Model(x, keras.layers.Conv2D(3, 1)(y)))
+    ranges = simulation.calibrate(model, FRAMES, simulation.minmax)
+    ratio = 256 * (np.ptp(ranges["conv"]) / np.ptp(ranges["lrelu"]))
+    slope = float(simulation.simulate(model, ranges).get_layer("lrelu").layer.alpha)
+    assert ratio == pytest.approx(round(ratio), abs=1e-4)
+    assert slope * ratio == pytest.approx(round(slope * ratio), abs=1e-4)
+    assert slope == pytest.approx(0.05, abs=0.005)
+
+
+def test_weights_are_rounded_as_the_converter_does():
+    kernel = tf.reshape(tf.constant([1.0, 0.5, 0.0039, 0.004, -0.4, 0.1]), [1, 1, 3, 2])
+    rounded = simulation._Kernel()(kernel, True, {}).numpy()
+    np.testing.assert_allclose(rounded[0, 0, :, 0], [1, 0, -51 / 127], atol=1e-6)  # 0.0039 is not half a step
+    np.testing.assert_allclose(rounded[0, 0, :, 1], [0.5, 0.5 / 127, 25 * 0.5 / 127], atol=1e-6)
+    bias = simulation._Bias(kernel, 2.0)(tf.constant([0.1, 0.1]), True, {}).numpy()
+    np.testing.assert_allclose(bias, [6 * 2 / 127, 13 * 1 / 127], atol=1e-6)
+
+
+def test_least_error_gives_up_an_outlier_but_not_small_values(rng):
+    values = np.append(rng.uniform(-1, 1, 400_000), 1.6)
+    assert simulation.minmax(values) == (values.min(), 1.6)
+    low, high = simulation.least_error(values)
+    assert high == pytest.approx(1, abs=0.05)
+    assert low == pytest.approx(-1, abs=0.05)
+    # Behind a LeakyReLU negative values hardly count.
+    assert simulation.least_error(values, slope=0.05)[0] > low + 0.02
+
+
+def test_an_unknown_layer_is_refused():
+    x = keras.Input((None, None, 3))
+    model = keras.Model(x, keras.layers.Softmax(name="odd")(x))
+    with pytest.raises(ValueError, match=r"no rule for odd \(Softmax\).*Conv2D"):
+        simulation.shared(simulation.operations(model))

@@ -1,0 +1,137 @@
+"""A gate against int8 files getting worse:
+
+    python -m tflite.check ../shared         every row of BOUNDS whose weights and images are there
+
+Each row converts weights to int8, or takes a .tflite as it is, and compares the file with the float network on a set of
+images. Exit status 1 when one loses more dB than its bound, holds a float operation, takes or gives anything but uint8
+grey levels, or shifts a colour.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+import simple_parsing
+
+from data import folders
+from keras_rfdn import checkpoint, command, evaluate, report, upscale
+from keras_rfdn.tiling import fitted
+from tflite import convert, describe, runtime, validate
+
+DRIFT = 0.2  # grey levels: largest mean difference to the float network that a channel may have
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A row of the gate. Paths are relative to the folder that the command is given."""
+
+    weights: str  # of the float network
+    images: str  # folder of HR images, as for validate
+    loss_db: float  # the most that int8 may lose on them in the mean; what was measured, and a little
+    model: str | None = None  # a .tflite to check; by default one is converted from the weights
+    calibration: str | None = None  # folder, for the conversion
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckConfig:
+    """Check int8 files against the bounds that were reached once."""
+
+    folder: str = simple_parsing.field(positional=True, metavar="FOLDER")  # which BOUNDS' paths are relative to
+    threads: int | None = None  # of LiteRT; by default one per core
+    json: str | None = None  # file for all that was measured
+
+
+# Measured by this command (BUILD_NOTES.md), rounded up to the next hundredth.
+BOUNDS = (Bound("weights/RFDN_AIM.pth", "data/benchmark/Set5", 0.91, calibration="data/train"),)
+
+
+def main(config, bounds=BOUNDS):
+    """Prints a table and returns what --json writes: for each row its Bound's fields, what measure gives and problems.
+
+    Raises ValueError when the weights or images of a row are missing.
+    """
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for i, bound in enumerate(bounds):
+            row = _within(bound, pathlib.Path(config.folder))
+            file = row.model or _converted(row, pathlib.Path(scratch) / f"{i}.tflite")
+            found = measure(file, row, threads=config.threads)
+            wrong = problems(file, found, row.loss_db)
+            results.append({**dataclasses.asdict(bound), "measured": found, "problems": wrong})
+    print(table(results))
+    if config.json:
+        report.write_json(config.json, results)
+    return results
+
+
+def measure(file, bound, *, threads=None):
+    """What an int8 file does to the images of a Bound: {"loss_db": mean over images, "drift": [red, green, blue]}.
+
+    drift: mean difference of the file's output to the float network's, in grey levels.
+    """
+    tflite = runtime.Model(file, threads=threads)
+    model, config = checkpoint.load(bound.weights)
+    keras = fitted(upscale.from_model(model), tflite.smallest, tflite.largest)
+    int8 = fitted(tflite.upscale, tflite.smallest, tflite.largest)
+    losses, drifts = [], []
+    for _, lr, hr in evaluate.first(folders.find_pairs(bound.images, config.scale), None, "checking"):
+        images = int8(lr), keras(lr)
+        losses.append(validate.compare(*images, hr, scale=config.scale)["loss_db"])
+        drifts.append(np.subtract(*images, dtype=float).mean(axis=(0, 1)))
+    return {"loss_db": float(np.mean(losses)), "drift": np.mean(drifts, axis=0).tolist()}
+
+
+def problems(file, measured, loss_db):
+    """[what is wrong with an int8 file, in words], from the file and what measure found."""
+    found = describe.describe(file)
+    wrong = []
+    if found.float_operators:
+        wrong.append("float operations: " + ", ".join(f"{n} {name}" for name, n in found.float_operators.items()))
+    for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
+        wrong += [f"{kind} is {t}" for t in tensors if (t.dtype, t.scale, t.zero_point) != ("uint8", 1.0, 0)]
+    if measured["loss_db"] > loss_db:
+        wrong.append(f"loses {measured['loss_db']:.3f} dB, {loss_db} allowed")
+    if max(map(abs, measured["drift"])) > DRIFT:
+        wrong.append("colours shift by " + ", ".join(f"{d:+.2f}" for d in measured["drift"]) + f", {DRIFT} allowed")
+    return wrong
+
+
+def table(results):
+    """Results of main -> text."""
+    rows = [
+        [
+            r["model"] or r["weights"],
+            r["images"],
+            f"{r['measured']['loss_db']:.3f}",
+            r["loss_db"],
+            " ".join(f"{d:+.2f}" for d in r["measured"]["drift"]),
+            "; ".join(r["problems"]) or "good",
+        ]
+        for r in results
+    ]
+    return report.table(["", "images", "loss dB", "bound", "drift RGB", ""], rows)
+
+
+def checked(config):
+    """main, and exit status 1 when there is a problem."""
+    if any(result["problems"] for result in main(config)):
+        sys.exit(1)
+
+
+def _within(bound, folder):
+    """bound with its paths as the command finds them."""
+    paths = {key: getattr(bound, key) for key in ("weights", "images", "model", "calibration")}
+    return dataclasses.replace(bound, **{key: str(folder / path) for key, path in paths.items() if path})
+
+
+def _converted(bound, out):
+    config = convert.ConvertConfig(
+        int8=True, weights=bound.weights, shape="dynamic", calibration=bound.calibration, out=str(out)
+    )
+    return str(convert.main(config))
+
+
+if __name__ == "__main__":
+    command.run(checked, CheckConfig)

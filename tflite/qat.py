@@ -1,0 +1,284 @@
+"""Fine-tuning trained weights for int8, with every rounding of the int8 file simulated:
+
+    python tflite/qat.py --data FOLDER                               the newest run -> its int8 .tflite
+    python tflite/qat.py --data FOLDER --weights RFDN_AIM.pth        any weights
+
+Ranges of tensors are calibrated on the training images first and stay as they are. Then the simulated network
+(tflite/simulation.py) learns to give what the float one gives. The same command goes on where it was; when all updates
+are done it writes the file, and with another --shape or --out a further one.
+
+A workdir holds config.json, ranges.json, best.h5 (the simulated network's weights), state/ and metrics.jsonl.
+"""
+
+import dataclasses
+import datetime
+import functools
+import itertools
+import json
+import math
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from absl import logging
+
+from data import files, pipeline
+from keras_rfdn import checkpoint, command, metrics, report, workdir
+from keras_rfdn.config import SMALLEST_INPUT, name_of
+from keras_rfdn.progress import Progress
+from keras_rfdn.train import _stop_signals
+from keras_rfdn.upscale import from_model
+from tflite import calibration, convert, describe, rewrite, simulation
+
+RANGES, BEST = "ranges.json", "best.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class QatConfig:
+    """Fine-tune trained weights for int8 and write the .tflite; the same command again goes on where it was."""
+
+    data: str = "div2k"  # what to fine-tune on: div2k, sample or a folder, as for keras_rfdn.train
+    data_dir: str | None = None  # tensorflow-datasets' folder for div2k
+    valid: str | None = None  # folder to validate on; by default the data's own validation images
+    valid_images: int = 20  # validate on the first of them only
+    cache: str = "memory"  # where decoded images are kept: memory, or a folder for a file
+    # Weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given.
+    weights: str | None = None
+    variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
+    scale: int | None = None  # 2, 3 or 4
+    workdir: str | None = None  # by default runs/qat-VARIANT-xSCALE
+    out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
+    shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
+    frames: int = 16  # to calibrate on: mosaics of 128x128 LR pixels
+    steps: int = 1000  # updates
+    batch: int = 8
+    patch: int = 48  # LR pixels
+    learning_rate: float = 1e-3  # of an update, relative to the weights; falls to 0 by a half cosine
+    distillation: float = 1.0  # weight of the float network's output in the loss; the rest is that of the originals
+    validate_every: int = 250  # updates
+    log_every: int = 50  # updates
+    save_minutes: float = 5  # longest time between two saved states
+    seed: int = 0
+
+
+# What may differ when a run is resumed; anything else would make it another run.
+RESUMABLE = {"data_dir", "cache", "workdir", "out", "shape", "validate_every", "log_every", "save_minutes"}
+
+
+def main(config):
+    """Fine-tunes, writes the .tflite and returns its path, or None where a signal stopped it before the end."""
+    _check(config)
+    height, width = convert._size(config.shape)
+    weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
+    model, model_config = checkpoint.load(weights)
+    name = f"{name_of(model_config)}_x{model_config.scale}"
+    folder = pathlib.Path(config.workdir or checkpoint.RUNS / f"qat-{name.replace('_', '-')}")
+    out = pathlib.Path(config.out or folder / f"{name}_int8{convert._suffix(height, width)}.tflite")
+    with workdir.claimed(folder, config, resumable=RESUMABLE):
+        folded = rewrite.fold_value_range(model, model_config, batch=None)
+        twin = fine_tune(folded, *_images(config, model_config.scale), config, folder)
+        if twin is None:
+            return None
+        content = to_tflite(folded, _ranges(folder), twin, height=height, width=width)
+        convert.write(content, out)
+    print(describe.table([out.name], [describe.describe(content)]))
+    return out
+
+
+def to_tflite(model, ranges, twin=None, *, height=None, width=None):
+    """Float model -> bytes of its int8 TFLite file with ranges and, if there is one, a trained twin's weights.
+
+    model, ranges, twin: as for fine_tune. height, width: the fixed LR size, or None for any. Input and output are uint8
+    RGB, scale 1, zero point 0. Raises RuntimeError when the converter left an operation in float.
+    """
+    operations = simulation.operations(model, height=height, width=width, batch=1)
+    rounded = simulation.simulate(operations, simulation.named(operations, ranges), for_converter=True)
+    if twin is not None:
+        _set_weights(rounded, [variable.numpy() for variable in twin.trainable_variables])
+    traced = tf.function(functools.partial(rounded, training=False)).get_concrete_function(
+        tf.TensorSpec([1, height, width, 3], name="lr")
+    )
+    # In place of the model itself, of which the converter would trace every layer.
+    holder = tf.Module()
+    holder.variables_of_model = rounded.variables
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    content = converter.convert()
+    if floats := describe.describe(content).float_operators:
+        raise RuntimeError(f"TFLite's converter left operations in float: {floats}")
+    return content
+
+
+def fine_tune(model, pairs, valid, config, folder):
+    """Train the int8 twin of a model, or go on from folder's state -> the best twin, or None when stopped by a signal.
+
+    model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), its height, width and batch
+    open. pairs: from data.pipeline.cache. valid: (name, lr, hr) images. config: QatConfig.
+    Raises RuntimeError when the loss is no longer a finite number.
+    """
+    operations = simulation.operations(model)
+    if not (folder / RANGES).exists():
+        report.write_json(folder / RANGES, _calibrated(operations, pairs, config))
+    tuner = Tuner(model, operations, valid, config, folder)
+    start = int(tuner.state.step)
+    if start:
+        logging.info("resumed at step %d, best so far %.3f dB", start, float(tuner.state.best_psnr_y))
+    else:
+        tuner.validate(math.nan)
+    if start < config.steps and not _updates(tuner, pairs, start, config):
+        return None
+    tuner.twin.load_weights(folder / BEST)
+    return tuner.twin
+
+
+def _updates(tuner, pairs, start, config):
+    """The updates from start + 1 to the last. Returns whether it was reached, before a signal came."""
+    stream = pipeline.stream(pairs, lr_patch=config.patch, batch=config.batch, seed=config.seed, start=start)
+    progress = Progress(start, config.steps)
+    with _stop_signals() as stopped:
+        for step, (lr, hr) in enumerate(stream, start + 1):
+            progress.add(tuner.update(lr, hr), config.batch, 0.0)
+            tuner.state.step.assign(step)
+            stop, last = stopped(), step == config.steps
+            if last or step % config.log_every == 0:
+                progress.report(step, float(tuner.optimizer.learning_rate))
+            if last or step % config.validate_every == 0:
+                progress.psnr_y = tuner.validate(progress.mean_loss())
+            if last or stop or step % config.validate_every == 0 or tuner.minutes_since_save() > config.save_minutes:
+                tuner.save(progress.mean_loss())
+            if last or stop:
+                break
+    if not last:
+        logging.info("stopped at step %d; the same command goes on from there", step)
+    return last
+
+
+class Tuner:
+    """A twin in training with its optimizer, its saved state and its validation."""
+
+    def __init__(self, model, operations, valid, config, folder):
+        self.model, self.valid, self.config, self.folder = model, valid, config, folder
+        self.twin = simulation.simulate(operations, simulation.named(operations, _ranges(folder)))
+        self.optimizer = RelativeAdam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps))
+        self.optimizer.build(self.twin.trainable_variables)
+        self.state = tf.train.Checkpoint(
+            twin=self.twin,
+            optimizer=self.optimizer,
+            step=tf.Variable(0, dtype=tf.int64),
+            best_psnr_y=tf.Variable(-math.inf, dtype=tf.float64),
+        )
+        self.manager = tf.train.CheckpointManager(self.state, folder / workdir.STATE, max_to_keep=2)
+        if self.manager.latest_checkpoint:
+            self.state.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
+        self.saved_at = time.monotonic()
+        self.upscale = from_model(self.twin)
+
+    @tf.function
+    def update(self, lr, hr):
+        """One update on a uint8 batch; returns the loss in grey levels."""
+        lr, hr = tf.cast(lr, tf.float32), tf.cast(hr, tf.float32)
+        wanted = tf.clip_by_value(self.model(lr), 0.0, 255.0)
+        share = self.config.distillation
+        with tf.GradientTape() as tape:
+            sr = self.twin(lr, training=True)
+            loss = share * tf.reduce_mean(tf.abs(sr - wanted)) + (1 - share) * tf.reduce_mean(tf.abs(sr - hr))
+        variables = self.twin.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    def validate(self, loss):
+        """Mean Y-PSNR of the validation images, in dB; keeps the weights if they are the best yet."""
+        scale = self.valid[0][2].shape[0] // self.valid[0][1].shape[0]
+        psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
+        best = psnr_y > float(self.state.best_psnr_y)
+        if best:
+            with files.whole(self.folder / BEST) as partial:
+                self.twin.save_weights(partial, save_format="h5")
+            self.state.best_psnr_y.assign(psnr_y)
+        record = {
+            "step": int(self.state.step),
+            "loss": loss,
+            "psnr_y": psnr_y,
+            "best_psnr_y": float(self.state.best_psnr_y),
+            "time": datetime.datetime.now().isoformat(timespec="seconds"),
+        }
+        workdir.add_record(self.folder, record)
+        logging.info("step %d: %.3f dB on validation%s", record["step"], psnr_y, " (best yet)" if best else "")
+        return psnr_y
+
+    def save(self, loss):
+        if not (math.isfinite(loss) and all(np.isfinite(w).all() for w in self.twin.get_weights())):
+            raise RuntimeError(
+                f"the loss or a weight is no finite number by step {int(self.state.step)}; try a smaller "
+                f"--learning_rate in another --workdir"
+            )
+        self.manager.save(int(self.state.step))
+        self.saved_at = time.monotonic()
+
+    def minutes_since_save(self):
+        return (time.monotonic() - self.saved_at) / 60
+
+
+class RelativeAdam(keras.optimizers.Adam):
+    """Adam whose steps are relative to a weight's surroundings: times the root mean square of its output channel's.
+
+    That is of the kernel as it was at the start, and for a bias of all biases of its layer. Rewriting before conversion
+    leaves kernels whose sizes differ by powers of ten, from layer to layer and from channel to channel.
+    """
+
+    def build(self, variables):
+        super().build(variables)
+        self._sizes = {variable.ref(): _size(variable.numpy()) for variable in variables}
+
+    def update_step(self, gradient, variable):
+        before = tf.identity(variable)
+        super().update_step(gradient, variable)
+        variable.assign(before + (variable - before) * self._sizes[variable.ref()])
+
+
+def _size(weights):
+    axes = tuple(range(weights.ndim - 1)) or None
+    return np.sqrt(np.square(weights).mean(axis=axes, keepdims=True)) + np.float32(1e-12)
+
+
+def _calibrated(operations, pairs, config):
+    size = 2 * calibration.CELL
+    frames = calibration.frames([("", *pair) for pair in pairs], size, size, count=config.frames, seed=config.seed)
+    return list(simulation.calibrate(operations, frames, simulation.least_error).values())
+
+
+def _ranges(folder):
+    return json.loads((folder / RANGES).read_text())
+
+
+def _set_weights(twin, weights):
+    for variable, value in zip(twin.trainable_variables, weights, strict=True):
+        variable.assign(value)
+
+
+def _images(config, scale):
+    """(pairs to train on, images to validate on)."""
+    train, valid = pipeline.sources(
+        config.data, scale, data_dir=config.data_dir, valid=config.valid, valid_images=config.valid_images
+    )
+    valid = list(itertools.islice(valid, config.valid_images))
+    if not valid:
+        raise ValueError("no validation image could be read; name a folder of images with --valid")
+    return pipeline.cache(train, config.cache, smallest=config.patch), valid
+
+
+def _check(config):
+    for field in ("valid_images", "frames", "steps", "batch", "learning_rate", "validate_every", "log_every"):
+        if getattr(config, field) <= 0:
+            raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
+    if config.patch < SMALLEST_INPUT:
+        raise ValueError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
+    if not 0 <= config.distillation <= 1:
+        raise ValueError(f"--distillation must be 0 to 1, got {config.distillation}")
+
+
+if __name__ == "__main__":
+    command.run(main, QatConfig)

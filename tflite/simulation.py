@@ -1,0 +1,329 @@
+"""An int8 TFLite file simulated in float: the same network with every tensor rounded as TFLite's kernels round it.
+
+    model = operations(folded)
+    twin = simulate(model, calibrate(model, frames))
+
+A tensor of a .tflite has a scale and a zero point: 256 values over a range. A kernel has a scale per output channel.
+The twin rounds where the file rounds: after every operation with a scale of its own, not where TFLite fuses (ReLU), and
+not where an operation only moves values, for its output has its input's scale then. It is made of tfmot's wrappers, so
+it can be trained, and TFLite's converter takes its ranges as they are.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+from tf_keras import layers
+
+from keras_rfdn.layers import Contrast, LeakyReLU, PixelShuffle, ResizeLike, Split
+from tflite import graph
+
+GREY_LEVELS = (0.0, 255.0)  # scale 1, zero point 0: an image's integers are its grey levels
+SIGMOID = (0.0, 255 / 256)  # TFLite prescribes scale 1/256, zero point -128
+SATURATED = 6.24  # beyond, a sigmoid is within half a step of 0 or 1
+SHRINK = np.linspace(1, 0.1, 46)  # parts of a range that least_error tries
+
+quantization = tfmot.quantization.keras
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class SquaredDifference(layers.Layer):
+    """(x, y) -> (x - y)^2, one operation in TFLite."""
+
+    def call(self, inputs):
+        return tf.math.squared_difference(*inputs)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Sqrt(layers.Layer):
+    """Square root, with gradient 0 at 0, to which int8 rounds small variances."""
+
+    def call(self, inputs):
+        return _sqrt(inputs)
+
+
+@tf.custom_gradient
+def _sqrt(x):
+    root = tf.sqrt(x)
+    return root, lambda upstream: tf.math.divide_no_nan(upstream, 2 * root)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Requantized(layers.Layer):
+    """x itself: a place where a range is taken, of the image at the network's beginning and before concatenations."""
+
+    def call(self, inputs):
+        return tf.identity(inputs)
+
+
+# Operations whose output has a range of its own, and those whose output must have their (first) input's.
+COMPUTING = (
+    *(layers.Conv2D, layers.Add, layers.Multiply, layers.ReLU, LeakyReLU, layers.GlobalAveragePooling2D),
+    *(SquaredDifference, Sqrt, Requantized),
+)
+MOVING = (layers.MaxPooling2D, layers.UpSampling2D, layers.Concatenate, PixelShuffle, ResizeLike, Split)
+
+
+def operations(model, *, height=None, width=None, batch=None):
+    """A functional model of ours with one layer for each operation of its int8 file; the float function is the same.
+
+    height, width, batch: dimensions of the result's input; None leaves one open. model's own must be open.
+    The image is quantized by a layer of its own. What goes into a concatenation and elsewhere too is quantized for the
+    concatenation once more. Contrast is written out, without its epsilon, which is far below a step.
+    """
+
+    def call(layer, inputs):
+        if isinstance(layer, Contrast):
+            return _contrast(inputs, layer.name)
+        if isinstance(layer, layers.Concatenate):
+            inputs = [
+                Requantized(name=f"{layer.name}.in{i}")(x) if _is_needed_elsewhere(parent) else x
+                for i, (parent, x) in enumerate(zip(graph.parents(layer), inputs, strict=True))
+            ]
+        return graph.copied(layer, inputs)
+
+    lr = keras.Input((height, width, model.input_shape[-1]), batch, name=model.layers[0].name, dtype="float32")
+    return keras.Model(lr, graph.walk(model, Requantized(name="pixels")(lr), call), name=model.name)
+
+
+def _is_needed_elsewhere(layer):
+    return isinstance(layer, layers.InputLayer | Split) or len(graph.children(layer)) > 1
+
+
+def _contrast(x, name):
+    mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
+    square = SquaredDifference(name=f"{name}.square")([x, mean])
+    variance = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.variance")(square)
+    return layers.Add(name=name)([mean, Sqrt(name=f"{name}.deviation")(variance)])
+
+
+def shared(model):
+    """{layer: the layer whose range its output has} of a model from operations.
+
+    Raises ValueError for a layer that there is no rule for.
+    """
+    leader = {layer.name: layer.name for layer in model.layers}
+
+    def find(name):
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for layer in model.layers[1:]:
+        if isinstance(layer, MOVING):
+            moved = graph.parents(layer)
+            for parent in moved[:1] if isinstance(layer, ResizeLike) else moved:
+                leader[find(parent.name)] = layer.name
+        elif not isinstance(layer, COMPUTING) and not _is_sigmoid(layer):
+            known = ", ".join(sorted(kind.__name__ for kind in COMPUTING + MOVING))
+            raise ValueError(
+                f"no rule for {layer.name} ({type(layer).__name__}) in int8; there is one for {known} and sigmoids"
+            )
+    return {name: find(name) for name in leader}
+
+
+def _is_sigmoid(layer):
+    return isinstance(layer, layers.Activation) and layer.activation is keras.activations.sigmoid
+
+
+def _is_fused(layer):
+    """Whether TFLite makes one operation of the layer and the ReLU behind it, with no tensor between them."""
+    children = graph.children(layer)
+    return isinstance(layer, layers.Conv2D | layers.Add) and [type(child) for child in children] == [layers.ReLU]
+
+
+def _leaders(model):
+    """shared, without the layers whose output is no tensor of the int8 file."""
+    return {name: leader for name, leader in shared(model).items() if not _is_fused(model.get_layer(name))}
+
+
+def named(model, ranges):
+    """calibrate's result for a model from operations, from its values alone: Keras names layers anew every time."""
+    return dict(zip(_leaders(model), map(tuple, ranges), strict=True))
+
+
+def calibrate(model, frames, fit, *, samples=4096, seed=0):
+    """Ranges of a model from operations: {layer: (low, high)}.
+
+    frames: float or uint8 RGB [h, w, 3] each. fit: minmax or least_error; it gets the values of all tensors that share
+    the range, of each tensor and frame `samples` drawn at random besides the smallest and the largest.
+    """
+    leaders = _leaders(model)
+    observed = tf.function(keras.Model(model.input, {name: model.get_layer(name).output for name in leaders}))
+    rng, values = np.random.default_rng(seed), {}
+    for frame in frames:
+        for name, tensors in observed(tf.constant(frame[None], tf.float32)).items():
+            flat = np.concatenate([np.ravel(tensor) for tensor in tf.nest.flatten(tensors)])
+            drawn = rng.choice(flat, min(samples, flat.size), replace=False)
+            values.setdefault(leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
+    found = {}
+    for name, parts in values.items():
+        followed = graph.children(model.get_layer(name))
+        reach = SATURATED if len(followed) == 1 and _is_sigmoid(followed[0]) else math.inf
+        found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
+    fixed = {layer.name: SIGMOID for layer in model.layers if _is_sigmoid(layer)}
+    fixed |= {leaders["pixels"]: GREY_LEVELS, leaders[model.layers[-1].name]: GREY_LEVELS}
+    return _aligned(model, {name: (found | fixed)[leader] for name, leader in leaders.items()})
+
+
+def _aligned(model, ranges):
+    """ranges, with those that LeakyReLU takes widened to steps of a whole number of 256ths of the result's step.
+
+    XNNPACK multiplies by whole 256ths there, and rounds the factor to them without a word.
+    """
+    leaders, aligned = shared(model), dict(ranges)
+    for layer in model.layers:
+        if isinstance(layer, LeakyReLU):
+            name = graph.parents(layer)[0].name
+            ratio = 256 * _step(ranges[name]) / _step(ranges[layer.name])
+            widening = math.ceil(ratio) / ratio
+            group = [member for member in ranges if leaders[member] == leaders[name]]
+            aligned.update({member: tuple(bound * widening for bound in ranges[member]) for member in group})
+    return aligned
+
+
+def _slope(layer):
+    """What becomes of the layer's negative values at once: LeakyReLU's slope, or 1."""
+    children = graph.children(layer)
+    return float(children[0].alpha) if [type(child) for child in children] == [LeakyReLU] else 1.0
+
+
+def minmax(values, slope=1.0):
+    """The range of the values and 0, which a range of TFLite must hold."""
+    return min(0.0, float(values.min())), max(1e-6, float(values.max()))  # 1e-6: where a ReLU never fires
+
+
+def least_error(values, slope=1.0):
+    """The range within minmax whose 256 steps stand for the values with the least squared error.
+
+    slope: the errors of negative values count behind a LeakyReLU of this slope.
+    """
+    low, high = minmax(values)
+    weight = np.where(values < 0, slope, 1.0)
+
+    def error(low, high):
+        step = max(high - low, 1e-20) / 255
+        first = np.round(low / step)
+        return np.square(weight * (np.clip(np.round(values / step), first, first + 255) * step - values)).sum()
+
+    for _ in range(2):
+        high = min(high * SHRINK, key=lambda candidate: error(low, candidate))
+        low = min(low * SHRINK, key=lambda candidate: error(candidate, high))
+    return float(low), float(high)
+
+
+def simulate(model, ranges, *, for_converter=False):
+    """The int8 twin of a model from operations: same layers, names and weights, rounded to ranges from calibrate.
+
+    Its input and output are float32 RGB 0..255, the output in whole grey levels. for_converter: without what TFLite's
+    converter puts in by itself and stumbles over when it is there already.
+    """
+
+    def call(layer, inputs):
+        if isinstance(layer, Split):  # tfmot gives up on two outputs; these are round already
+            return graph.copied(layer, inputs)
+        output = ranges.get(layer.name)
+        if for_converter and isinstance(layer, Requantized) and layer.name != "pixels":
+            output = None
+        step = _step(ranges[graph.parents(layer)[0].name]) if isinstance(layer, layers.Conv2D) else None
+        config = layer.get_config()
+        if isinstance(layer, LeakyReLU):
+            config["alpha"] = _stored_slope(layer.alpha, ranges[graph.parents(layer)[0].name], output)
+        rule = Rule(output, step, halves_up=isinstance(layer, LeakyReLU) and not for_converter)
+        wrapper = quantization.QuantizeWrapperV2(type(layer).from_config(config), rule, name=layer.name)
+        outputs = wrapper(inputs)
+        for variable, value in zip(wrapper.trainable_variables, layer.get_weights(), strict=True):
+            variable.assign(value)
+        return outputs
+
+    return graph.rebuilt(model, call)
+
+
+def _stored_slope(slope, taken, given):
+    """The slope that XNNPACK makes of a LeakyReLU's between two ranges: see _aligned."""
+    ratio = 256 * _step(taken) / _step(given)
+    return round(float(slope) * ratio) / ratio
+
+
+def _step(bounds):
+    """What a tensor of a range is stored in multiples of."""
+    low, high = bounds
+    return max(high - low, 1e-20) / 255
+
+
+class Rule(quantization.QuantizeConfig):
+    """How tfmot quantizes a layer: kernel and bias where there are any, the output unless its range is None.
+
+    input_step: what the values that a convolution takes are multiples of. halves_up: see _HalvesUp.
+    """
+
+    def __init__(self, output, input_step=None, halves_up=False):
+        self.output, self.input_step, self.halves_up = output, input_step, halves_up
+
+    def get_weights_and_quantizers(self, layer):
+        if not isinstance(layer, layers.Conv2D):
+            return []
+        bias = [(layer.bias, _Bias(layer.kernel, self.input_step))] if layer.use_bias else []
+        return [(layer.kernel, _Kernel()), *bias]
+
+    def set_quantize_weights(self, layer, quantize_weights):
+        for name, weight in zip(("kernel", "bias"), quantize_weights, strict=False):
+            setattr(layer, name, weight)
+
+    def get_activations_and_quantizers(self, layer):
+        return []
+
+    def set_quantize_activations(self, layer, quantize_activations):
+        pass  # there are none: activations are layers
+
+    def get_output_quantizers(self, layer):
+        if self.output is None:
+            return []
+        kind = _HalvesUp if self.halves_up else quantization.quantizers.FixedQuantizer
+        return [kind(8, *self.output, False)]
+
+    def get_config(self):
+        return {"output": self.output, "input_step": self.input_step, "halves_up": self.halves_up}
+
+
+class _HalvesUp(quantization.quantizers.FixedQuantizer):
+    """Rounds halves up, not by the accident of float arithmetic; between them nothing lies closer than a 256th."""
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        return super().__call__(inputs + _step((self.init_min, self.init_max)) / 1024, training, weights, **kwargs)
+
+
+class _WithoutState(quantization.quantizers.Quantizer):
+    """A quantizer of weights that goes by the weights as they are, not by those of steps before."""
+
+    def build(self, tensor_shape, name, layer):
+        return {}
+
+    def get_config(self):
+        return {}
+
+
+class _Kernel(_WithoutState):
+    """-127..127 times a 127th of the largest magnitude, per output channel, as the converter does."""
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        limit = _limit(inputs)
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, -limit, limit, narrow_range=True)
+
+
+class _Bias(_WithoutState):
+    """A whole multiple of the product of the input's and the kernel's step."""
+
+    def __init__(self, kernel, input_step):
+        self.kernel, self.input_step = kernel, input_step
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        step = self.input_step * _limit(self.kernel) / 127
+        return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
+
+
+def _limit(kernel):
+    """Largest magnitude of each output channel, but no 0, which channels of zeros have."""
+    return tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20))
