@@ -1,12 +1,16 @@
 # make demo   the main job, from training to int8, in some ten minutes on two cores
 # make test   ruff and the tests; make test-slow adds the long ones, which want ../shared
-# Both set up .venv first (PYTHON=python3.12 make ... takes another interpreter) and skip what is done.
+# make check-int8  whether int8 still loses no more than it did, on ../shared
+# All set up .venv first (PYTHON=python3.12 make ... takes another interpreter) and skip what is done.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-slow format clean
+SHARED ?= ../shared
+PARALLEL := -n 2 --dist loadfile
+
+.PHONY: demo test test-slow check-int8 format clean
 
 demo: .venv/installed
 	$(BIN)/python -m tflite.demo
@@ -14,10 +18,14 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-slow: .venv/installed
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest $(PARALLEL) -m "slow or not slow"
+
+# What int8 may lose, on the weights and images in SHARED.
+check-int8: .venv/installed
+	$(BIN)/python -m tflite.check $(SHARED)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
