@@ -31,6 +31,7 @@ class Session:
     """An engine with a network of fixed size and an image, as benchmark.Worker keeps it in a process."""
 
     def __init__(self, opener, path, threads, lr, warmup):
+        self._cpu_ms = []
         self._engine = opener(path, threads)
         self._x = self._engine.prepare(lr)
         for _ in range(warmup):
@@ -39,9 +40,15 @@ class Session:
     def invoke_ms(self):
         """Milliseconds that the network takes for the image, without conversions on either side."""
         time.sleep(PAUSE_S)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         self._engine.run(self._x)
-        return 1e3 * (time.perf_counter() - started)
+        finished = time.perf_counter()
+        self._cpu_ms.append(1e3 * (time.process_time() - cpu))
+        return 1e3 * (finished - started)
+
+    def cpu_ms(self):
+        """Processor time of each run so far, of all threads together: what others do on the machine is not in it."""
+        return self._cpu_ms
 
     def upscale(self, lr):
         """uint8 RGB [h, w, 3] of the network's size -> float32 [h * scale, w * scale, 3]."""

@@ -62,6 +62,11 @@ class Network:
     def multiply_adds(self):
         return complexity.count(self.folded).convolution_multiply_adds
 
+    @property
+    def sr_size(self):
+        """(height, width) of the output."""
+        return self.height * self.config.scale, self.width * self.config.scale
+
     def upscale(self, lr):
         """Keras' own: uint8 RGB [height, width, 3] -> float32, neither rounded nor clipped."""
         return self.folded(lr[None].astype(np.float32))[0].numpy()

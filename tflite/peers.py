@@ -8,6 +8,8 @@ Every engine has a process of its own, and they take turns, as in tflite/benchma
 
 --bound adds what the int8 convolutions of this machine allow: a network of nothing but 3x3 convolutions of 64 channels,
 which fills every engine's tiles, is timed in the same rounds, and the fastest engine's rate is the bound.
+
+Beside the time that passes stands processor time, of all threads, which other programs on the machine disturb less.
 """
 
 import contextlib
@@ -72,10 +74,11 @@ ENGINES = {
 def main(config):
     """Prints a table and returns what --json writes.
 
-    A dictionary of what benchmark.surroundings says, weights, lr (height, width), threads, rounds, warmup, versions (of
-    the packages), absent ({engine: why it is not measured}), engines and bound (None without --bound). engines has a
-    dictionary each: engine, what benchmark.summary returns (ratio: to LiteRT int8), exact, max_difference (of its
-    output to Keras', grey levels), psnr_y and ssim_y (None without --data). bound: see _bound.
+    A dictionary of what benchmark.surroundings says, weights, lr (height, width), threads, rounds, warmup, data,
+    versions (of the packages), absent ({engine: why it is not measured}), engines and bound (None without --bound).
+    engines has a dictionary each: engine, what benchmark.summary returns (ratio: to LiteRT int8), cpu_ms (of each
+    round), median_cpu_ms, cpu_ratio, exact, max_difference (of its output to Keras', grey levels), psnr_y and ssim_y
+    (None without --data). bound: _bound's dictionaries, of time that passes as "wall", of processor time as "cpu".
     """
     rows = _chosen(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -112,14 +115,29 @@ def _measure(rows, folder, config):
         everyone = [*workers.values(), *dense_workers.values()]
         latencies_ms = benchmark.interleave([worker.invoke_ms for worker in everyone], config.rounds)
         own_ms = dict(zip(workers, latencies_ms, strict=False))
-        compared = [_engine(name, workers[name], own_ms[name], own_ms[REFERENCE], network, config) for name in workers]
-    dense_ms = dict(zip(dense_workers, latencies_ms[len(workers) :], strict=True))
+        cpu_ms = [worker.call("cpu_ms") for worker in everyone]
+        compared = [
+            {
+                "engine": name,
+                **benchmark.summary(own_ms[name], own_ms[REFERENCE], network.sr_size),
+                **_cpu(cpu_ms[i], cpu_ms[0]),
+                **_output(name, worker, network, config),
+            }
+            for i, (name, worker) in enumerate(workers.items())
+        ]
+    own, dense_names = len(workers), list(dense_workers)
+    macs = network.multiply_adds, dense.multiply_adds
+    bounds = {
+        kind: _bound(ms[0], dict(zip(dense_names, ms[own:], strict=True)), *macs)
+        for kind, ms in (("wall", latencies_ms), ("cpu", cpu_ms))
+        if dense_names
+    }
     return {
         "weights": str(weights),
         "lr": (config.height, config.width),
         "absent": absent,
         "engines": compared,
-        "bound": _bound(own_ms[REFERENCE], dense_ms, network.multiply_adds, dense.multiply_adds) if dense_ms else None,
+        "bound": bounds or None,
     }
 
 
@@ -162,16 +180,19 @@ def _versions(rows):
     return {name: importlib.metadata.version(name) for name in packages if importlib.util.find_spec(name)}
 
 
-def _engine(name, worker, own_ms, reference_ms, network, config):
-    """What is known of an engine."""
+def _cpu(cpu_ms, reference_ms):
+    """Processor times of an engine and of the reference, round by round -> statistics."""
+    ratio = statistics.median(own / other for own, other in zip(cpu_ms, reference_ms, strict=True))
+    return {"cpu_ms": cpu_ms, "median_cpu_ms": statistics.median(cpu_ms), "cpu_ratio": ratio}
+
+
+def _output(name, worker, network, config):
+    """How an engine's output differs from Keras', and how well it scores."""
     upscale, frame = functools.partial(worker.call, "upscale"), network.frames[0]
-    sr = upscale(frame)
     score = network.score(upscale, config.data) if config.data else None
     return {
-        "engine": name,
-        **benchmark.summary(own_ms, reference_ms, sr.shape[:2]),
         "exact": ENGINES[name].exact,
-        "max_difference": float(np.abs(sr - network.upscale(frame)).max()),
+        "max_difference": float(np.abs(upscale(frame) - network.upscale(frame)).max()),
         "psnr_y": score and score.psnr,
         "ssim_y": score and score.ssim,
     }
@@ -180,8 +201,8 @@ def _engine(name, worker, own_ms, reference_ms, network, config):
 def _bound(own_ms, dense_ms, macs, dense_macs):
     """What int8 convolutions that fill an engine's tiles allow, in the same rounds.
 
-    own_ms: LiteRT's on the network. dense_ms: {engine: of each round}, on peer_files.dense. macs, dense_macs: what the
-    convolutions of each multiply and add. Returns a dictionary of multiply_adds, gmac_per_s ({engine: rate}),
+    own_ms: LiteRT int8's on the network. dense_ms: {engine: of each round}, on peer_files.dense. macs, dense_macs: what
+    the convolutions of each multiply and add. Returns a dictionary of multiply_adds, gmac_per_s ({engine: rate}),
     fastest (engine), bound_ms (the network's multiply-adds at the fastest rate) and times_bound (LiteRT's time over the
     bound of the same round), medians all.
     """
@@ -207,26 +228,28 @@ def table(result):
         f"{where['processor']} ({where['cores']} cores; {' '.join(where['instructions'])}), "
         f"LiteRT {result['litert']}, {versions}",
         report.table(
-            ["engine", "median ms", "p90", "min", "ratio", "max diff", "dB"],
+            ["engine", "median ms", "p90", "min", "ratio", "cpu ms", "ratio", "max diff", "dB"],
             [
                 [
                     e["engine"],
                     *(f"{e[key]:.1f}" for key in ("median_ms", "p90_ms", "min_ms")),
                     f"{e['ratio']:.2f}",
+                    f"{e['median_cpu_ms']:.1f}",
+                    f"{e['cpu_ratio']:.2f}",
                     f"{e['max_difference']:.4f}" if e["exact"] else f"{e['max_difference']:.1f}",
                     "-" if e["psnr_y"] is None else f"{e['psnr_y']:.3f}",
                 ]
                 for e in result["engines"]
             ],
         ),
-        f"ratio: time to {REFERENCE}'s, median over rounds; max diff: to Keras' float output, grey levels",
+        f"ratio: to {REFERENCE}'s, median over rounds; cpu ms: processor time of all threads; "
+        "max diff: to Keras' float output, grey levels",
         *(f"{name}: {why}" for name, why in result["absent"].items()),
     ]
-    if result["bound"]:
-        bound = result["bound"]
+    for kind, bound in (result["bound"] or {}).items():
         rates = ", ".join(f"{name} {rate:.0f}" for name, rate in bound["gmac_per_s"].items())
         lines += [
-            f"3x3 convolutions of 64 channels in int8, G multiply-adds a second: {rates}",
+            f"3x3 convolutions of 64 channels in int8, G multiply-adds a second of {kind} time: {rates}",
             f"at {bound['fastest']}'s rate this network's {bound['multiply_adds'] / 1e9:.1f} G take "
             f"{bound['bound_ms']:.1f} ms; {REFERENCE} takes {bound['times_bound']:.2f} times that",
         ]

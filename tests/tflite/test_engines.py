@@ -33,6 +33,7 @@ def test_a_session_times_the_network_alone():
 
     session = engines.Session(opener, "file", 3, LR, 2)
     assert session.invoke_ms() < 300
+    assert len(session.cpu_ms()) == 1
     assert calls == ["prepare", "run", "run", "run"]
     assert session.upscale(LR) is LR
     assert calls[4:] == ["prepare", "run", "result"]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import sample
+from data import folders, sample
+from keras_rfdn import evaluate
 from tflite import peers
 
 
@@ -24,6 +25,7 @@ def test_without_the_extras_each_engine_is_named(tiny_weights, tmp_path, monkeyp
     assert (first["engine"], first["ratio"]) == ("LiteRT int8", 1)
     assert second["engine"] == "LiteRT float32"
     assert second["max_difference"] < 1e-2
+    assert (first["cpu_ratio"], len(second["cpu_ms"])) == (1, 2)
     assert len(result["absent"]) == len(peers.ENGINES) - 2
     assert result["absent"]["ncnn float32"] == "not installed: torch, pnnx, ncnn"
     assert (result["versions"], result["bound"]) == ({}, None)
@@ -34,20 +36,12 @@ def test_without_the_extras_each_engine_is_named(tiny_weights, tmp_path, monkeyp
 
 
 def test_scores_on_a_folder(tiny_weights, tiny_upscale, tmp_path):
-    from keras_rfdn import evaluate
-
     for seed in (5, 6):
         Image.fromarray(sample.dead_leaves(64, seed=seed)).save(tmp_path / f"{seed}.png")
     (_, float32) = peers.main(config(tiny_weights, data=str(tmp_path), engines=("LiteRT float32",)))["engines"]
-    pairs = peers_pairs(tmp_path)
+    pairs = folders.find_pairs(str(tmp_path), 2)
     wanted = evaluate.mean(evaluate.evaluate(tiny_upscale, pairs, 2).values())
     assert float32["psnr_y"] == pytest.approx(wanted.psnr, abs=1e-2)  # images of 32x32, padded to 32x40
-
-
-def peers_pairs(folder):
-    from data import folders
-
-    return folders.find_pairs(str(folder), 2)
 
 
 def test_bound_from_known_times():
@@ -61,6 +55,11 @@ def test_bound_from_known_times():
         "bound_ms": 20.0,  # four times the median of 5
         "times_bound": 1.875,  # the median of 30/16, 50/20 and 40/40
     }
+
+
+def test_processor_time_from_known_times():
+    found = peers._cpu([30.0, 20.0, 10.0], [10.0, 10.0, 10.0])
+    assert found == {"cpu_ms": [30.0, 20.0, 10.0], "median_cpu_ms": 20.0, "cpu_ratio": 2.0}
 
 
 def test_errors_are_for_the_user(tiny_weights):
@@ -81,4 +80,5 @@ def test_every_engine_computes_the_same_network(tiny_weights):
         limit = 1e-2 if engine["exact"] else 10 if "bfloat16" in name else 100
         assert engine["max_difference"] < limit, name
         assert np.isfinite(engine["median_ms"])
-    assert set(result["bound"]["gmac_per_s"]) == {name for name in measured if name.endswith("int8")}
+    for bound in result["bound"].values():
+        assert set(bound["gmac_per_s"]) == {name for name in measured if name.endswith("int8")}
