@@ -25,13 +25,16 @@ class Quantized:
         return fakequant.quantized(self.model, self.ranges, self.steps)
 
 
-def quantize(model, frames):
+def quantize(model, frames, *, exact_skip=False):
     """Keras model without Rescaling layers (rewrite.fold_value_range), frames to learn from -> Quantized.
 
     frames: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see.
+    exact_skip: see rewrite.unroll_skip; nearer to float, and slower by what its convolutions take.
     """
     frames = list(frames)
-    model = rewrite.unroll_skip(rewrite.fold_residuals(model))
+    model = rewrite.fold_residuals(model)
+    if exact_skip:
+        model = rewrite.unroll_skip(model)
     model = equalization.equalized(model, ranges.observe(model, frames))
     chosen = ranges.chosen(model, ranges.observe(model, frames))
     model, steps = rounding.rounded(model, frames)

@@ -39,6 +39,7 @@ def converted(tiny_weights, photographs, tmp_path_factory):
     return run
 
 
+TINY = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)  # tiny_model's
 LR = sample.dead_leaves(60, seed=9)[:32, :40]
 
 
@@ -61,8 +62,7 @@ def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dt
 def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale, shape):
     path = converted("int8", shape)
     description = describe.describe(path)
-    # 8 and 7 of the attention in each block, 4 around, 2 that make the long skip.
-    assert description.operators["CONV_2D"] == 36
+    assert description.operators["CONV_2D"] == 34  # 8 and 7 of the attention in each block, 4 around
     assert description.operators["ADD"] == 3  # the attention's, and the long skip: the residual steps have none
     assert description.float_operators == {}
     assert set(description.activations) <= {"int8", "uint8", "int32"}
@@ -171,6 +171,19 @@ def test_without_weights_the_newest_run_is_taken(tiny_weights, tmp_path, monkeyp
 def test_bad_shapes_are_refused(shape, tiny_weights):
     with pytest.raises(ValueError, match="--shape must be"):
         convert.main(convert.ConvertConfig(weights=tiny_weights, shape=shape))
+
+
+def test_exact_skip_is_two_convolutions_of_the_image_more(tiny_model, tiny_upscale):
+    frames = [sample.dead_leaves(64, seed=seed) for seed in (3, 4)]
+    content = convert.convert(tiny_model, TINY, "int8", height=32, width=40, frames=frames, exact_skip=True)
+    description = describe.describe(content)
+    assert (description.operators["CONV_2D"], description.float_operators) == (36, {})
+    assert metrics.psnr(runtime.Model(content).upscale(LR), tiny_upscale(LR), shave=0) > 50
+
+
+def test_exact_skip_without_int8_is_refused(tiny_weights):
+    with pytest.raises(ValueError, match="--exact_skip is for --int8"):
+        convert.main(convert.ConvertConfig(weights=tiny_weights, exact_skip=True))
 
 
 def test_two_precisions_are_refused(tiny_weights):
