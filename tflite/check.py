@@ -20,8 +20,6 @@ from keras_rfdn import checkpoint, command, evaluate, report, upscale
 from keras_rfdn.tiling import fitted
 from tflite import convert, describe, runtime, validate
 
-DRIFT = 0.2  # grey levels: largest mean difference to the float network that a channel may have
-
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
@@ -32,6 +30,7 @@ class Bound:
     loss_db: float  # the most that int8 may lose on them in the mean; what was measured, and a little
     model: str | None = None  # a .tflite to check; by default one is converted from the weights
     calibration: str | None = None  # folder, for the conversion
+    drift: float = 0.2  # grey levels: the largest mean difference to the float network that a colour may have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,7 @@ def main(config, bounds=BOUNDS):
             row = _within(bound, pathlib.Path(config.folder))
             file = row.model or _converted(row, pathlib.Path(scratch) / f"{i}.tflite")
             found = measure(file, row, threads=config.threads)
-            wrong = problems(file, found, row.loss_db)
+            wrong = problems(file, found, row)
             results.append({**dataclasses.asdict(bound), "measured": found, "problems": wrong})
     print(table(results))
     if config.json:
@@ -83,18 +82,18 @@ def measure(file, bound, *, threads=None):
     return {"loss_db": float(np.mean(losses)), "drift": np.mean(drifts, axis=0).tolist()}
 
 
-def problems(file, measured, loss_db):
-    """[what is wrong with an int8 file, in words], from the file and what measure found."""
+def problems(file, measured, bound):
+    """[what is wrong with an int8 file, in words], from the file and what measure found of it."""
     found = describe.describe(file)
     wrong = []
     if found.float_operators:
         wrong.append("float operations: " + ", ".join(f"{n} {name}" for name, n in found.float_operators.items()))
     for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
         wrong += [f"{kind} is {t}" for t in tensors if (t.dtype, t.scale, t.zero_point) != ("uint8", 1.0, 0)]
-    if measured["loss_db"] > loss_db:
-        wrong.append(f"loses {measured['loss_db']:.3f} dB, {loss_db} allowed")
-    if max(map(abs, measured["drift"])) > DRIFT:
-        wrong.append("colours shift by " + ", ".join(f"{d:+.2f}" for d in measured["drift"]) + f", {DRIFT} allowed")
+    if measured["loss_db"] > bound.loss_db:
+        wrong.append(f"loses {measured['loss_db']:.3f} dB, {bound.loss_db} allowed")
+    if max(map(abs, measured["drift"])) > bound.drift:
+        wrong.append(f"colours shift by {_colours(measured['drift'])}, {bound.drift} allowed")
     return wrong
 
 
@@ -106,12 +105,16 @@ def table(results):
             r["images"],
             f"{r['measured']['loss_db']:.3f}",
             r["loss_db"],
-            " ".join(f"{d:+.2f}" for d in r["measured"]["drift"]),
+            _colours(r["measured"]["drift"]),
             "; ".join(r["problems"]) or "good",
         ]
         for r in results
     ]
     return report.table(["", "images", "loss dB", "bound", "drift RGB", ""], rows)
+
+
+def _colours(drift):
+    return " ".join(f"{levels:+.2f}" for levels in drift)
 
 
 def checked(config):

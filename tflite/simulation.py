@@ -265,8 +265,12 @@ class Rule(quantization.QuantizeConfig):
     def get_weights_and_quantizers(self, layer):
         if not isinstance(layer, layers.Conv2D):
             return []
-        bias = [(layer.bias, _Bias(layer.kernel, self.input_step))] if layer.use_bias else []
-        return [(layer.kernel, _Kernel()), *bias]
+        if not layer.use_bias:
+            return [(layer.kernel, _Kernel(self.input_step))]
+        return [
+            (layer.kernel, _Kernel(self.input_step, layer.bias)),
+            (layer.bias, _Bias(self.input_step, layer.kernel)),
+        ]
 
     def set_quantize_weights(self, layer, quantize_weights):
         for name, weight in zip(("kernel", "bias"), quantize_weights, strict=False):
@@ -306,24 +310,34 @@ class _WithoutState(quantization.quantizers.Quantizer):
 
 
 class _Kernel(_WithoutState):
-    """-127..127 times a 127th of the largest magnitude, per output channel, as the converter does."""
+    """-127..127 times a 127th of the channel's limit, per output channel, as the converter does."""
+
+    def __init__(self, input_step, bias=None):
+        self.input_step, self.bias = input_step, bias
 
     def __call__(self, inputs, training, weights, **kwargs):
-        limit = _limit(inputs)
+        limit = _limit(inputs, self.bias, self.input_step)
         return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, -limit, limit, narrow_range=True)
 
 
 class _Bias(_WithoutState):
     """A whole multiple of the product of the input's and the kernel's step."""
 
-    def __init__(self, kernel, input_step):
-        self.kernel, self.input_step = kernel, input_step
+    def __init__(self, input_step, kernel):
+        self.input_step, self.kernel = input_step, kernel
 
     def __call__(self, inputs, training, weights, **kwargs):
-        step = self.input_step * _limit(self.kernel) / 127
+        step = self.input_step * _limit(self.kernel, inputs, self.input_step) / 127
         return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
 
 
-def _limit(kernel):
-    """Largest magnitude of each output channel, but no 0, which channels of zeros have."""
-    return tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20))
+def _limit(kernel, bias, input_step):
+    """Largest magnitude of each output channel, or what keeps its bias within 2^30 steps where that is more.
+
+    A bias is stored as an int32 in steps of the input's times the kernel's: a channel of tiny numbers would have none
+    that fits, and the converter says nothing.
+    """
+    limit = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20)
+    if bias is not None:
+        limit = tf.maximum(limit, tf.abs(bias) * (127 / 2**30 / input_step))
+    return tf.stop_gradient(limit)

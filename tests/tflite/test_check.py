@@ -42,42 +42,49 @@ def int8_file(folder):
     return pathlib.Path(check._converted(bound, folder / "int8.tflite")).name
 
 
+def _bound(loss_db, model=None):
+    """Of tiny.h5, whose random weights the converter's default shifts by half a grey level."""
+    return check.Bound("tiny.h5", "set", loss_db, model=model, drift=1.0)
+
+
 def test_a_good_file_passes_and_a_worse_one_does_not(folder, int8_file, tmp_path, capsys):
     config = check.CheckConfig(str(folder), json=str(tmp_path / "check.json"))
-    (good,) = check.main(config, [check.Bound("tiny.h5", "set", 1.0, model=int8_file)])
+    (good,) = check.main(config, [_bound(2.0, int8_file)])
     assert good["problems"] == []
     assert "good" in capsys.readouterr().out
     assert json.loads((tmp_path / "check.json").read_text()) == [json.loads(json.dumps(good))]
 
     loss = good["measured"]["loss_db"]
     assert loss > 0.01
-    (worse,) = check.main(config, [check.Bound("tiny.h5", "set", loss - 0.005, model=int8_file)])
+    (worse,) = check.main(config, [_bound(loss - 0.005, int8_file)])
     assert len(worse["problems"]) == 1
     assert worse["problems"][0].startswith(f"loses {loss:.3f} dB")
 
 
 def test_a_row_without_a_file_converts_its_weights(folder, int8_file):
     config = check.CheckConfig(str(folder))
-    bounds = [check.Bound("tiny.h5", "set", 1.0, calibration="set/HR"), check.Bound("tiny.h5", "set", 1.0, int8_file)]
+    bounds = [check.Bound("tiny.h5", "set", 1.0, calibration="set/HR"), _bound(1.0, int8_file)]
     converted, taken = check.main(config, bounds)
     assert converted["measured"] == taken["measured"]
 
 
 def test_a_shift_of_colour_is_found(folder, int8_file):
-    found = check.measure(str(folder / int8_file), check._within(check.Bound("brighter.h5", "set", 9.0), folder))
-    assert found["drift"] == pytest.approx([-2] * 3, abs=0.2)
-    (problem,) = check.problems(str(folder / int8_file), found, 9.0)
+    file, bound = str(folder / int8_file), check.Bound("brighter.h5", "set", 9.0, drift=1.0)
+    own, shifted = (check.measure(file, check._within(b, folder))["drift"] for b in (_bound(9.0), bound))
+    assert np.subtract(shifted, own) == pytest.approx([-2] * 3, abs=0.1)
+    assert check.problems(file, {"loss_db": 0.0, "drift": own}, bound) == []
+    (problem,) = check.problems(file, {"loss_db": 0.0, "drift": shifted}, bound)
     assert problem.startswith("colours shift by -")
 
 
 def test_float_operations_and_types_are_found(open_tflite):
-    problems = check.problems(open_tflite, {"loss_db": 0.0, "drift": [0.0, 0.0, 0.0]}, 1.0)
+    problems = check.problems(open_tflite, {"loss_db": 0.0, "drift": [0.0, 0.0, 0.0]}, _bound(1.0))
     assert [problem.split(" ")[0] for problem in problems] == ["float", "input", "output"]
     assert "CONV_2D" in problems[0]
 
 
 def test_the_command_exits_with_status_1(folder, int8_file, monkeypatch):
-    monkeypatch.setattr(check.main, "__defaults__", ([check.Bound("tiny.h5", "set", -9.0, model=int8_file)],))
+    monkeypatch.setattr(check.main, "__defaults__", ([_bound(-9.0, int8_file)],))
     with pytest.raises(SystemExit) as stopped:
         check.checked(check.CheckConfig(str(folder)))
     assert stopped.value.code == 1

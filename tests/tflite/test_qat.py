@@ -6,11 +6,16 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 from PIL import Image
 
 from data import sample
-from keras_rfdn import workdir
-from tflite import describe, qat, runtime
+from keras_rfdn import checkpoint, models, report, workdir
+from keras_rfdn.config import ModelConfig
+from keras_rfdn.upscale import from_model
+from tflite import describe, qat, rewrite, runtime, simulation
+
+CONFIG = ModelConfig("rfdb", 8, 1, scale=2)
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +28,27 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_weights, photographs):
+def small_weights(tmp_path_factory):
+    """Weight file of a network of random weights, its output 128 give or take 25."""
+    keras.utils.set_random_seed(0)
+    model = models.build(CONFIG)
+    last = model.get_layer("upsampler.0")
+    kernel, bias = last.get_weights()
+    sr = model(sample.dead_leaves(48, seed=0)[None].astype(np.float32)).numpy() / 255
+    gain = 0.1 / sr.std()
+    last.set_weights([kernel * gain, bias * gain + 0.5 - sr.mean() * gain])
+    path = tmp_path_factory.mktemp("weights") / "small.h5"
+    checkpoint.save(model, CONFIG, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def settings(small_weights, photographs):
     return qat.QatConfig(
         data=photographs,
         valid=photographs,
         valid_images=2,
-        weights=tiny_weights,
+        weights=small_weights,
         shape="1,32,40,3",
         frames=2,
         steps=6,
@@ -46,14 +66,16 @@ def tuned(settings, tmp_path_factory):
     return folder, qat.main(dataclasses.replace(settings, workdir=str(folder)))
 
 
-def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, tiny_upscale):
+def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small_weights):
     folder, out = tuned
     assert out == folder / "rfdb_x2_int8_32x40.tflite"
     description = describe.describe(out)
     assert description.float_operators == {}
     assert {t.dtype for t in description.inputs + description.outputs} == {"uint8"}
     lr = sample.dead_leaves(60, seed=9)[:32, :40]
-    assert np.abs(runtime.Model(out).upscale(lr).astype(int) - tiny_upscale(lr)).mean() < 1.5
+    wanted = from_model(checkpoint.load(small_weights)[0])(lr)
+    assert wanted.std() > 10
+    assert np.abs(runtime.Model(out).upscale(lr).astype(int) - wanted).mean() < 1.5
     records = workdir.records(folder)
     assert [record["step"] for record in records] == [0, 3, 6]
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
@@ -69,10 +91,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, mo
     qat.main(config)
     weights = [tf.train.load_checkpoint(str(folder / "state")) for folder in (tmp_path, tuned[0])]
     names = [name for name in weights[0].get_variable_to_shape_map() if name.startswith("twin") and "kernel" in name]
-    assert len(names) > 30
+    assert len(names) > 10
     for name in names:
-        # Threads sum in any order; an update moves weights by some 1e-4.
-        np.testing.assert_allclose(*(checkpoint.get_tensor(name) for checkpoint in weights), rtol=0, atol=2e-6)
+        resumed, whole = (state.get_tensor(name) for state in weights)
+        # Threads sum in any order; an update changes weights by a thousandth.
+        np.testing.assert_allclose(resumed, whole, rtol=0, atol=5e-5 * np.abs(whole).max())
 
 
 def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
@@ -85,17 +108,16 @@ def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
         qat.main(dataclasses.replace(settings, workdir=str(folder), steps=7))
 
 
-def test_training_lowers_the_loss(tiny_model, settings, photographs, tmp_path):
+def test_training_lowers_the_loss(settings, rng, tmp_path):
     """On one batch, from weights that were disturbed, and in every layer."""
-    from keras_rfdn.checkpoint import about
-    from tflite import rewrite, simulation
-
     config = dataclasses.replace(settings, steps=40, learning_rate=1e-2)
-    model = rewrite.fold_value_range(tiny_model, about(settings.weights)[0], batch=None)
+    model = rewrite.fold_value_range(*checkpoint.load(settings.weights), batch=None)
     pairs, valid = qat._images(config, 2)
     operations = simulation.operations(model)
-    qat.report.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
+    report.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
     tuner = qat.Tuner(model, operations, valid, config, tmp_path)
+    for variable in tuner.twin.trainable_variables:
+        variable.assign(variable * rng.uniform(0.9, 1.1, variable.shape))
     before = [v.numpy() for v in tuner.twin.trainable_variables]
     lr, hr = (image[None] for image in pairs[0])
     losses = [float(tuner.update(lr, hr)) for _ in range(40)]

@@ -108,11 +108,28 @@ def test_a_leaky_relu_is_given_whole_256ths():
 
 def test_weights_are_rounded_as_the_converter_does():
     kernel = tf.reshape(tf.constant([1.0, 0.5, 0.0039, 0.004, -0.4, 0.1]), [1, 1, 3, 2])
-    rounded = simulation._Kernel()(kernel, True, {}).numpy()
+    rounded = simulation._Kernel(2.0)(kernel, True, {}).numpy()
     np.testing.assert_allclose(rounded[0, 0, :, 0], [1, 0, -51 / 127], atol=1e-6)  # 0.0039 is not half a step
     np.testing.assert_allclose(rounded[0, 0, :, 1], [0.5, 0.5 / 127, 25 * 0.5 / 127], atol=1e-6)
-    bias = simulation._Bias(kernel, 2.0)(tf.constant([0.1, 0.1]), True, {}).numpy()
+    bias = simulation._Bias(2.0, kernel)(tf.constant([0.1, 0.1]), True, {}).numpy()
     np.testing.assert_allclose(bias, [6 * 2 / 127, 13 * 1 / 127], atol=1e-6)
+
+
+def test_a_bias_fits_whatever_the_kernel():
+    """A channel that is all bias, as a constant is: int32 would overflow at the kernel's own step."""
+    x = keras.Input((None, None, 3))
+    conv = keras.layers.Conv2D(3, 1, name="conv")
+    model = keras.Model(x, conv(x))
+    kernel = np.zeros((1, 1, 3, 3), np.float32)
+    kernel[0, 0, 0, 0] = 0.5
+    conv.set_weights([kernel, np.array([10, 77, 200], np.float32)])
+    operations = simulation.operations(model)
+    ranges = simulation.calibrate(operations, FRAMES, simulation.minmax)
+    twin = simulation.simulate(operations, ranges)
+    content = qat.to_tflite(model, list(ranges.values()), twin, height=16, width=16)
+    sr = runtime.Model(content).upscale(FRAMES[0][:16, :16])
+    np.testing.assert_array_equal(sr[..., 1:], np.full((16, 16, 2), [77, 200]))
+    np.testing.assert_array_equal(sr, twin(FRAMES[0][None, :16, :16].astype(np.float32))[0])
 
 
 def test_least_error_gives_up_an_outlier_but_not_small_values(rng):
