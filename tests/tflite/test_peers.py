@@ -45,15 +45,15 @@ def test_scores_on_a_folder(tiny_weights, tiny_upscale, tmp_path):
 
 
 def test_bound_from_known_times():
-    found = peers._bound(
-        [30.0, 50.0, 40.0], {"slow": [10.0, 10.0, 10.0], "fast": [4.0, 5.0, 10.0]}, 2_000_000_000, 500_000_000
-    )
+    dense_ms = {"LiteRT int8": [10.0, 10.0, 10.0], "fast": [4.0, 5.0, 10.0]}
+    found = peers._bound([30.0, 50.0, 40.0], dense_ms, 2_000_000_000, 500_000_000)
     assert found == {
         "multiply_adds": 2_000_000_000,
-        "gmac_per_s": {"slow": 50.0, "fast": 100.0},
+        "gmac_per_s": {"LiteRT int8": 50.0, "fast": 100.0},
         "fastest": "fast",
         "bound_ms": 20.0,  # four times the median of 5
         "times_bound": 1.875,  # the median of 30/16, 50/20 and 40/40
+        "times_own_bound": 1.0,  # the median of 30/40, 50/40 and 40/40
     }
 
 
