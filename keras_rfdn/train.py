@@ -122,7 +122,7 @@ def fit(model_config, stages, stream, valid, config, folder, strategy=None):
     if start >= steps:
         logging.info("all %d steps are done; raise --steps to go on, or name another --workdir", start)
         return workdir.records(folder)[-1]
-    with _other_workers_gone(folder), _tensorboard(folder, trainer.chief), _stop_signals() as stopped:
+    with _other_workers_gone(folder), _tensorboard(folder, trainer.chief), stop_signals() as stopped:
         record = _train(trainer, stream, start, steps, config, stopped)
     if record.get("step") == steps and trainer.chief:
         summary(trainer, config, folder)
@@ -250,7 +250,7 @@ def _other_workers_gone(folder):
 
 
 @contextlib.contextmanager
-def _stop_signals():
+def stop_signals():
     """The first Ctrl-C or SIGTERM does not kill; the function handed out tells whether it came. The second one does."""
     came = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

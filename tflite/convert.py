@@ -156,11 +156,11 @@ def pixels_out(content):
 
 def main(config):
     """Writes the .tflite and returns its path."""
-    precision, (height, width) = _precision(config), _size(config.shape)
+    precision, (height, width) = _precision(config), size_of(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
     name = f"{name_of(model_config)}_x{model_config.scale}_{precision}"
-    out = pathlib.Path(config.out or weights.parent / f"{name}{_suffix(height, width)}.tflite")
+    out = pathlib.Path(config.out or weights.parent / f"{name}{suffix(height, width)}.tflite")
     logging.info("%s (%s) -> %s", weights, name, out)
     frames = _frames(config, precision, model_config.scale, height, width) if precision in CALIBRATED else ()
     content = convert(
@@ -187,7 +187,7 @@ def _precision(config):
     return named[0] if named else "float32"
 
 
-def _size(shape):
+def size_of(shape):
     """ "1,180,320,3" -> (180, 320); "dynamic" -> (None, None)."""
     if shape == "dynamic":
         return None, None
@@ -202,7 +202,7 @@ def _size(shape):
     return height, width
 
 
-def _suffix(height, width):
+def suffix(height, width):
     return "_dynamic" if height is None else f"_{height}x{width}"
 
 

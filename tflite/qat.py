@@ -28,7 +28,7 @@ from data import files, pipeline
 from keras_rfdn import checkpoint, command, metrics, report, workdir
 from keras_rfdn.config import SMALLEST_INPUT, name_of
 from keras_rfdn.progress import Progress
-from keras_rfdn.train import _stop_signals
+from keras_rfdn.train import stop_signals
 from keras_rfdn.upscale import from_model
 from tflite import calibration, convert, describe, rewrite, simulation
 
@@ -70,12 +70,12 @@ RESUMABLE = {"data_dir", "cache", "workdir", "out", "shape", "validate_every", "
 def main(config):
     """Fine-tunes, writes the .tflite and returns its path, or None where a signal stopped it before the end."""
     _check(config)
-    height, width = convert._size(config.shape)
+    height, width = convert.size_of(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
     name = f"{name_of(model_config)}_x{model_config.scale}"
     folder = pathlib.Path(config.workdir or checkpoint.RUNS / f"qat-{name.replace('_', '-')}")
-    out = pathlib.Path(config.out or folder / f"{name}_int8{convert._suffix(height, width)}.tflite")
+    out = pathlib.Path(config.out or folder / f"{name}_int8{convert.suffix(height, width)}.tflite")
     with workdir.claimed(folder, config, resumable=RESUMABLE):
         folded = rewrite.fold_value_range(model, model_config, batch=None)
         twin = fine_tune(folded, *_images(config, model_config.scale), config, folder)
@@ -138,7 +138,7 @@ def _updates(tuner, pairs, start, config):
     """The updates from start + 1 to the last. Returns whether it was reached, before a signal came."""
     stream = pipeline.stream(pairs, lr_patch=config.patch, batch=config.batch, seed=config.seed, start=start)
     progress = Progress(start, config.steps)
-    with _stop_signals() as stopped:
+    with stop_signals() as stopped:
         for step, (lr, hr) in enumerate(stream, start + 1):
             progress.add(tuner.update(lr, hr), config.batch, 0.0)
             tuner.state.step.assign(step)

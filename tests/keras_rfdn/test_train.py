@@ -121,7 +121,7 @@ def test_steps_are_part_of_a_cosine(config, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_noted_and_their_handlers_come_back(number):
     handler = signal.getsignal(number)
-    with train._stop_signals() as stopped:
+    with train.stop_signals() as stopped:
         assert not stopped()
         signal.raise_signal(number)
         assert stopped()

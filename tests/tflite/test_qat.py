@@ -84,7 +84,7 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
 def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, monkeypatch):
     config = dataclasses.replace(settings, workdir=str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(qat, "_stop_signals", lambda: contextlib.nullcontext(lambda: True))
+        patch.setattr(qat, "stop_signals", lambda: contextlib.nullcontext(lambda: True))
         assert qat.main(config) is None  # after the first update
         assert qat.main(config) is None
     assert not list(tmp_path.glob("*.tflite"))
