@@ -52,9 +52,9 @@ class QatConfig:
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     frames: int = 16  # to calibrate on: mosaics of 128x128 LR pixels
-    steps: int = 1000  # updates
+    steps: int = 800  # updates
     batch: int = 8
-    patch: int = 48  # LR pixels
+    patch: int = 32  # LR pixels
     learning_rate: float = 1e-3  # of an update, relative to the weights; falls to 0 by a half cosine
     distillation: float = 1.0  # weight of the float network's output in the loss; the rest is that of the originals
     validate_every: int = 250  # updates
