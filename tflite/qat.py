@@ -127,7 +127,7 @@ def fine_tune(model, pairs, valid, config, folder):
     if start:
         logging.info("resumed at step %d, best so far %.3f dB", start, float(tuner.state.best_psnr_y))
     else:
-        tuner.validate(math.nan)
+        tuner.validate(None)
     if start < config.steps and not _updates(tuner, pairs, start, config):
         return None
     tuner.twin.load_weights(folder / BEST)
@@ -190,7 +190,10 @@ class Tuner:
         return loss
 
     def validate(self, loss):
-        """Mean Y-PSNR of the validation images, in dB; keeps the weights if they are the best yet."""
+        """Mean Y-PSNR of the validation images, in dB; keeps the weights if they are the best yet.
+
+        loss: the mean since the last report, for the record; None before the first update.
+        """
         scale = self.valid[0][2].shape[0] // self.valid[0][1].shape[0]
         psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
         best = psnr_y > float(self.state.best_psnr_y)
