@@ -42,8 +42,8 @@ class CheckConfig:
     json: str | None = None  # file for all that was measured
 
 
-# Measured by this command (BUILD_NOTES.md), rounded up to the next hundredth.
-BOUNDS = (Bound("weights/RFDN_AIM.pth", "data/benchmark/Set5", 0.91, calibration="data/train"),)
+# Measured by this command (BUILD_NOTES.md), rounded up. The converter's own quantization shifts colours by up to 0.61.
+BOUNDS = (Bound("weights/RFDN_AIM.pth", "data/benchmark/Set5", 0.91, calibration="data/train", drift=0.65),)
 
 
 def main(config, bounds=BOUNDS):

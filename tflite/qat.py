@@ -52,9 +52,9 @@ class QatConfig:
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     frames: int = 16  # to calibrate on: mosaics of 128x128 LR pixels
-    steps: int = 1000  # updates
+    steps: int = 800  # updates
     batch: int = 8
-    patch: int = 48  # LR pixels
+    patch: int = 32  # LR pixels
     learning_rate: float = 1e-3  # of an update, relative to the weights; falls to 0 by a half cosine
     distillation: float = 1.0  # weight of the float network's output in the loss; the rest is that of the originals
     validate_every: int = 250  # updates
@@ -127,7 +127,7 @@ def fine_tune(model, pairs, valid, config, folder):
     if start:
         logging.info("resumed at step %d, best so far %.3f dB", start, float(tuner.state.best_psnr_y))
     else:
-        tuner.validate(math.nan)
+        tuner.validate(None)
     if start < config.steps and not _updates(tuner, pairs, start, config):
         return None
     tuner.twin.load_weights(folder / BEST)
@@ -190,7 +190,10 @@ class Tuner:
         return loss
 
     def validate(self, loss):
-        """Mean Y-PSNR of the validation images, in dB; keeps the weights if they are the best yet."""
+        """Mean Y-PSNR of the validation images, in dB; keeps the weights if they are the best yet.
+
+        loss: the mean since the last report, for the record; None before the first update.
+        """
         scale = self.valid[0][2].shape[0] // self.valid[0][1].shape[0]
         psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
         best = psnr_y > float(self.state.best_psnr_y)

@@ -129,7 +129,8 @@ def test_a_bias_fits_whatever_the_kernel():
     content = qat.to_tflite(model, list(ranges.values()), twin, height=16, width=16)
     sr = runtime.Model(content).upscale(FRAMES[0][:16, :16])
     np.testing.assert_array_equal(sr[..., 1:], np.full((16, 16, 2), [77, 200]))
-    np.testing.assert_array_equal(sr, twin(FRAMES[0][None, :16, :16].astype(np.float32))[0])
+    wanted = twin(FRAMES[0][None, :16, :16].astype(np.float32))[0]
+    assert np.abs(sr - wanted).max() <= 1  # half a grey level is rounded up or down
 
 
 def test_least_error_gives_up_an_outlier_but_not_small_values(rng):
