@@ -81,6 +81,7 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, monkeypatch):
     config = dataclasses.replace(settings, workdir=str(tmp_path))
     with monkeypatch.context() as patch:
@@ -98,6 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, mo
         np.testing.assert_allclose(resumed, whole, rtol=0, atol=5e-5 * np.abs(whole).max())
 
 
+@pytest.mark.slow
 def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
     monkeypatch.setattr(qat.Tuner, "update", None)
     folder, _ = tuned

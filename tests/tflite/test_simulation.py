@@ -41,7 +41,12 @@ def folded():
     return build
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+FAST = next(iter(CONFIGS))
+
+
+@pytest.mark.parametrize(
+    "name", [FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS | MORE if name != FAST)]
+)
 def test_the_file_computes_what_the_twin_computes(folded, name):
     model = folded((CONFIGS | MORE)[name])
     operations = simulation.operations(model)
