@@ -31,7 +31,7 @@ def run(main, config_class, *, preset=None):
             sys.exit(2)
 
     logging.get_absl_handler().addFilter(_ours_or_serious)
-    app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset))
+    app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset=preset))
 
 
 def _ours_or_serious(record):
@@ -43,7 +43,7 @@ def _is_ours(file):
     return any(pathlib.Path(file).resolve().is_relative_to(ROOT / package) for package in PACKAGES)
 
 
-def _parse(config_class, preset, argv):
+def _parse(config_class, argv, *, preset=None):
     """argv -> config_class, where an unknown flag or a word too many stops with the usage and status 2.
 
     etils.eapp.make_flags_parser would do, but it ignores words and answers an unknown flag with a traceback.
