@@ -7,6 +7,7 @@ a step depends on (seed, step) and nothing else, so a stream can start at any st
 """
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -48,6 +49,14 @@ def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_bro
     if len(source) < 2:
         raise ValueError(f"{name} holds a single image and validation needs one too; add images or name --valid")
     return source.split(min(valid_images, max(1, len(source) // 10)))
+
+
+def held(source, count):
+    """The first `count` images of a validation source: [(name, lr, hr)]. Raises ValueError when there is none."""
+    images = list(itertools.islice(source, count))
+    if not images:
+        raise ValueError("no validation image could be read; name a folder of images with --valid")
+    return images
 
 
 def cache(source, where="memory", *, smallest=1):

@@ -30,7 +30,7 @@ def curve(records, path, *, baseline):
     )
     losses.set_ylabel("training loss")
     figure.legend(loc="outside upper center", ncols=3)
-    _write(figure, path)
+    write(figure, path)
 
 
 def points(report, cost, name):
@@ -68,10 +68,11 @@ def _save(report, sets, cost, path):
         axes.set(title=f"{name} x{report['scale']}", xlabel=label, ylabel="PSNR, dB")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
-    _write(figure, path)
+    write(figure, path)
     return path
 
 
-def _write(figure, path):
+def write(figure, path):
+    """Write a matplotlib figure as PNG, whole or not at all."""
     with files.whole(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)

@@ -10,7 +10,6 @@ same command resumes from), metrics.jsonl, tensorboard/ and, after the last upda
 
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 import signal
 import time
@@ -22,7 +21,7 @@ import tf_keras as keras
 from absl import logging
 
 from data import bicubic, folders, pipeline
-from keras_rfdn import checkpoint, command, metrics, models, plots, recipes, report, strategies, workdir
+from keras_rfdn import checkpoint, command, metrics, models, recipes, report, strategies, workdir
 from keras_rfdn.config import VARIANTS, variant
 from keras_rfdn.progress import Progress
 from keras_rfdn.trainer import Trainer
@@ -90,9 +89,7 @@ def main(config):
         if config.extra_data is not None:
             extra = folders.find_pairs(config.extra_data, config.scale, skip_broken=config.skip_broken)
             pairs += pipeline.cache(extra, config.cache, smallest=smallest)
-        valid = list(itertools.islice(valid_source, config.valid_images))
-        if not valid:
-            raise ValueError("no validation image could be read; name a folder of images with --valid")
+        valid = pipeline.held(valid_source, config.valid_images)
         logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), folder)
 
         def stream(stage, start, shard, shards):
@@ -137,13 +134,12 @@ def _train(trainer, stream, start, steps, config, stopped):
         trainer.state.step.assign(step)
         # Workers wait for each other in an update, so all must stop after the same one.
         stop, last = trainer.mean_over_workers(stopped()) > 0, step == steps
-        validates = last or step % config.validate_every == 0
+        reports, validates = (last or step % every == 0 for every in (config.log_every, config.validate_every))
         saves = validates or stop or trainer.minutes_since_save() > config.save_minutes
-        if last or step % config.log_every == 0:
+        if reports or saves:
             trainer.check_finite(progress.mean_loss())
+        if reports:
             progress.report(step, trainer.learning_rate())
-        if validates or saves:
-            trainer.check_finite(progress.mean_loss())
         if validates and trainer.chief:
             record = trainer.validate(progress)
             workdir.add_record(trainer.folder, record)
@@ -172,6 +168,8 @@ def _batches(trainer, stream, start):
 
 def summary(trainer, config, folder):
     """Print what a finished run came to, and write summary.json and curve.png. Returns what summary.json says."""
+    from keras_rfdn import plots  # matplotlib, which most runs of this module never need
+
     records = workdir.records(folder)
     scale = trainer.model_config.scale
     baseline = [metrics.psnr_y(bicubic.upscale(lr, scale), hr, shave=scale) for _, lr, hr in trainer.valid]

@@ -56,11 +56,7 @@ def main(config):
     its process at most) and memory_bytes (how much of it came after the model was opened); both None where there is no
     /proc; with --profile also profile, as profiled returns it. Raises ValueError for a model that does not run.
     """
-    if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
-        raise ValueError(
-            f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
-            f"got {config.rounds}, {config.threads} and {config.warmup}"
-        )
+    check(config)
     workers = []
     try:
         for path in config.models:
@@ -84,6 +80,15 @@ def main(config):
     if config.json:
         report.write_json(config.json, result)
     return result
+
+
+def check(config):
+    """Raises ValueError for rounds, threads or warmup that can't be."""
+    if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
+        raise ValueError(
+            f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
+            f"got {config.rounds}, {config.threads} and {config.warmup}"
+        )
 
 
 def interleave(functions, rounds, *, seed=0):

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from data import folders, sample
+
 CELL = 64  # LR pixels: the patches a network was trained on
 
 
@@ -18,6 +20,11 @@ def patches(pairs, *, count, size=CELL, seed=0):
     for _ in range(count):
         order = order or rng.permutation(len(images)).tolist()
         yield _crop(images[order.pop()], size, size, rng)
+
+
+def source(folder, scale):
+    """Images to calibrate on, (name, lr, hr) each: of a folder of HR images, or with None those of data.sample."""
+    return folders.find_pairs(folder, scale) if folder else sample.photographs(scale)
 
 
 def frames(pairs, height, width, *, count, seed=0):

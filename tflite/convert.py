@@ -15,7 +15,7 @@ import tqdm
 from absl import logging
 from ai_edge_litert.tools import flatbuffer_utils
 
-from data import files, folders, sample
+from data import files
 from keras_rfdn import checkpoint, command
 from keras_rfdn.config import SMALLEST_INPUT, name_of
 from tflite import calibration, describe, quantize, rewrite, runtime
@@ -207,10 +207,9 @@ def suffix(height, width):
 
 
 def _frames(config, precision, scale, height, width):
-    source = folders.find_pairs(config.calibration, scale) if config.calibration else sample.photographs(scale)
     if not config.calibration:
         logging.info("calibrating on the sample set; --calibration FOLDER takes images of the kind you will upscale")
-    pairs = list(itertools.islice(source, config.calibration_images))
+    pairs = list(itertools.islice(calibration.source(config.calibration, scale), config.calibration_images))
     if precision == "int8":
         frames = calibration.patches(pairs, count=config.calibration_frames)
     else:

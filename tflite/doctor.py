@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from data import files, folders
+from data import folders
 from keras_rfdn import checkpoint, command, evaluate, report
 from keras_rfdn.config import name_of
 from tflite import calibration, fakequant, graph, quantize, rewrite
@@ -218,8 +218,9 @@ def text(result):
 
 def draw(result, path):
     """Write a PNG of the costliest roundings."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from keras_rfdn import plots
 
     shown = result["roundings"][:SHOWN][::-1]
     figure = Figure(figsize=(8, 8), layout="constrained")
@@ -230,8 +231,7 @@ def draw(result, path):
     axes.set(
         xlabel="PSNR lost with only this rounding in int8, dB (tensors blue, kernels orange)", title=result["variant"]
     )
-    with files.whole(path) as partial:
-        FigureCanvasAgg(figure).print_png(partial)
+    plots.write(figure, path)
 
 
 if __name__ == "__main__":

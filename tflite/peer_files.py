@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from data import folders, sample
+from data import folders
 from keras_rfdn import checkpoint, complexity, evaluate, models
 from keras_rfdn.config import ModelConfig
 from keras_rfdn.tiling import fitted
@@ -85,9 +85,7 @@ def open_network(weights, folder, *, height, width, calibration_folder=None, cal
     """
     path = checkpoint.resolve(weights)
     model, config = checkpoint.load(path)
-    pairs = (
-        folders.find_pairs(calibration_folder, config.scale) if calibration_folder else sample.photographs(config.scale)
-    )
+    pairs = calibration.source(calibration_folder, config.scale)
     frames = tuple(calibration.frames(pairs, height, width, count=calibration_frames))
     return path, Network(_made(folder, "network"), model, config, height, width, frames)
 

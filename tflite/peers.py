@@ -143,11 +143,7 @@ def _measure(rows, folder, config):
 
 def _chosen(config):
     """Checks the configuration -> {name: Row}."""
-    if min(config.rounds, config.threads) < 1 or config.warmup < 0:
-        raise ValueError(
-            f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
-            f"got {config.rounds}, {config.threads} and {config.warmup}"
-        )
+    benchmark.check(config)
     unknown = set(config.engines) - ENGINES.keys()
     if unknown:
         raise ValueError(f"no engine {', '.join(sorted(unknown))}; choose from {', '.join(ENGINES)}")

@@ -49,7 +49,8 @@ def profile(model, image, *, threads, xnnpack=True, warmup=2, rounds=10):
     """
     content = describe.read_bytes(model)
     graph = describe.parse(content, model)
-    (tensor,) = describe.describe(content).inputs
+    description = describe.describe(content)
+    (tensor,) = description.inputs
     if -1 in tensor.shape:
         raise ValueError(f"profiling needs a model of fixed size, got input {tensor}; convert with --shape 1,180,320,3")
     with contextlib.ExitStack() as stack:
@@ -58,7 +59,7 @@ def profile(model, image, *, threads, xnnpack=True, warmup=2, rounds=10):
         for _ in range(warmup):
             session.run()
         runs = [session.profiled() for _ in range(rounds)]
-        output = session.read(np.dtype(describe.describe(content).outputs[0].dtype))
+        output = session.read(np.dtype(description.outputs[0].dtype))
     return Profile(
         operators=tuple(_operators(graph, runs)),
         whole_ms=statistics.median(max(e.us for e in run if e.kind == WHOLE) for run in runs) / 1e3,

@@ -13,7 +13,6 @@ A workdir holds config.json, ranges.json, best.h5 (the simulated network's weigh
 import dataclasses
 import datetime
 import functools
-import itertools
 import json
 import math
 import pathlib
@@ -104,8 +103,7 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
     holder = tf.Module()
     holder.variables_of_model = rounded.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    convert.int8(converter, ())
     content = converter.convert()
     if floats := describe.describe(content).float_operators:
         raise RuntimeError(f"TFLite's converter left operations in float: {floats}")
@@ -267,9 +265,7 @@ def _images(config, scale):
     train, valid = pipeline.sources(
         config.data, scale, data_dir=config.data_dir, valid=config.valid, valid_images=config.valid_images
     )
-    valid = list(itertools.islice(valid, config.valid_images))
-    if not valid:
-        raise ValueError("no validation image could be read; name a folder of images with --valid")
+    valid = pipeline.held(valid, config.valid_images)
     return pipeline.cache(train, config.cache, smallest=config.patch), valid
 
 

@@ -17,12 +17,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from tf_keras import layers
 
-from keras_rfdn.layers import Contrast, LeakyReLU, PixelShuffle, ResizeLike, Split
-from tflite import graph
+from keras_rfdn.layers import Contrast, LeakyReLU, Split
+from tflite import fakequant, graph
+from tflite.ranges import SATURATED
 
-GREY_LEVELS = (0.0, 255.0)  # scale 1, zero point 0: an image's integers are its grey levels
-SIGMOID = (0.0, 255 / 256)  # TFLite prescribes scale 1/256, zero point -128
-SATURATED = 6.24  # beyond, a sigmoid is within half a step of 0 or 1
 SHRINK = np.linspace(1, 0.1, 46)  # parts of a range that least_error tries
 
 quantization = tfmot.quantization.keras
@@ -58,12 +56,11 @@ class Requantized(layers.Layer):
         return tf.identity(inputs)
 
 
-# Operations whose output has a range of its own, and those whose output must have their (first) input's.
+# Operations whose output has a range of its own; fakequant.MOVERS have their (first) input's.
 COMPUTING = (
     *(layers.Conv2D, layers.Add, layers.Multiply, layers.ReLU, LeakyReLU, layers.GlobalAveragePooling2D),
     *(SquaredDifference, Sqrt, Requantized),
 )
-MOVING = (layers.MaxPooling2D, layers.UpSampling2D, layers.Concatenate, PixelShuffle, ResizeLike, Split)
 
 
 def operations(model, *, height=None, width=None, batch=None):
@@ -104,24 +101,13 @@ def shared(model):
 
     Raises ValueError for a layer that there is no rule for.
     """
-    leader = {layer.name: layer.name for layer in model.layers}
-
-    def find(name):
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
     for layer in model.layers[1:]:
-        if isinstance(layer, MOVING):
-            moved = graph.parents(layer)
-            for parent in moved[:1] if isinstance(layer, ResizeLike) else moved:
-                leader[find(parent.name)] = layer.name
-        elif not isinstance(layer, COMPUTING) and not _is_sigmoid(layer):
-            known = ", ".join(sorted(kind.__name__ for kind in COMPUTING + MOVING))
+        if not isinstance(layer, COMPUTING + fakequant.MOVERS) and not _is_sigmoid(layer):
+            known = ", ".join(sorted(kind.__name__ for kind in COMPUTING + fakequant.MOVERS))
             raise ValueError(
                 f"no rule for {layer.name} ({type(layer).__name__}) in int8; there is one for {known} and sigmoids"
             )
-    return {name: find(name) for name in leader}
+    return fakequant.shared(model)
 
 
 def _is_sigmoid(layer):
@@ -163,8 +149,8 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
         followed = graph.children(model.get_layer(name))
         reach = SATURATED if len(followed) == 1 and _is_sigmoid(followed[0]) else math.inf
         found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
-    fixed = {layer.name: SIGMOID for layer in model.layers if _is_sigmoid(layer)}
-    fixed |= {leaders["pixels"]: GREY_LEVELS, leaders[model.layers[-1].name]: GREY_LEVELS}
+    fixed = {layer.name: fakequant.GATE for layer in model.layers if _is_sigmoid(layer)}
+    fixed |= {leaders["pixels"]: fakequant.PIXELS, leaders[model.layers[-1].name]: fakequant.PIXELS}
     return _aligned(model, {name: (found | fixed)[leader] for name, leader in leaders.items()})
 
 
