@@ -14,6 +14,7 @@ from keras_rfdn.config import SMALLEST_INPUT
 
 SCHEDULES = ("halving", "cosine", "constant")
 LOSSES = ("l1", "l2", "charbonnier")  # the keys of keras_rfdn.losses.LOSSES
+OPTIMIZERS = ("adam", "muon")  # the keys of keras_rfdn.optimizers.OPTIMIZERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Recipe:
     variant: str
     scale: int
     stages: tuple[Stage, ...]
+    optimizer: str = "adam"
     starts_from: str | None = None  # recipe whose weights, all but the last convolution, it starts from
     ema: float = 0.0  # decay of the moving average of weights that is validated and kept; 0: the weights themselves
     clip_norm: float = 0.0  # largest norm of all gradients together; 0: not clipped
@@ -67,7 +69,7 @@ class Recipe:
 
     def settings(self):
         """The fields of TrainConfig that the recipe decides: those of its first stage, but steps counts all of them."""
-        own = {field: getattr(self, field) for field in ("variant", "scale", "ema", "clip_norm")}
+        own = {field: getattr(self, field) for field in ("variant", "scale", "optimizer", "ema", "clip_norm")}
         return {**dataclasses.asdict(self.stages[0]), **own, "steps": self.steps}
 
 

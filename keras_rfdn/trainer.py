@@ -15,6 +15,7 @@ from absl import logging
 from data import bicubic
 from keras_rfdn import checkpoint, metrics, models, strategies, workdir
 from keras_rfdn.losses import LOSSES
+from keras_rfdn.optimizers import OPTIMIZERS
 from keras_rfdn.schedules import learning_rate
 from keras_rfdn.upscale import from_model
 
@@ -26,8 +27,9 @@ class DivergedError(RuntimeError):
 class Trainer:
     """Everything that a run keeps from one update to the next.
 
-    config: a TrainConfig, of which mixed_precision, ema and clip_norm are read here. stages: of keras_rfdn.recipes.
-    valid: (name, lr, hr) images. folder: the workdir. init: weight file that fresh networks start from, or None.
+    config: a TrainConfig, of which mixed_precision, optimizer, ema and clip_norm are read here. stages: of
+    keras_rfdn.recipes. valid: (name, lr, hr) images. folder: the workdir. init: weight file that fresh networks start
+    from, or None.
     Raises RuntimeError when the workdir holds states of which none can be read.
     """
 
@@ -214,11 +216,11 @@ class Trainer:
 
 
 def _optimizer(stages, config):
-    adam = keras.optimizers.Adam(
-        learning_rate(stages), 0.9, 0.999, 1e-8,
+    optimizer = OPTIMIZERS[config.optimizer](
+        learning_rate(stages), beta_1=0.9, beta_2=0.999, epsilon=1e-8,
         global_clipnorm=config.clip_norm or None, use_ema=bool(config.ema), ema_momentum=config.ema,
     )  # fmt: skip
-    return keras.mixed_precision.LossScaleOptimizer(adam) if config.mixed_precision == "float16" else adam
+    return keras.mixed_precision.LossScaleOptimizer(optimizer) if config.mixed_precision == "float16" else optimizer
 
 
 def _start_from(model, config, init):

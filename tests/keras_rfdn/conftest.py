@@ -20,7 +20,7 @@ from keras_rfdn.recipes import Stage
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)))
 config.VARIANTS["tiny"] = config.ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=2)
 recipes.RECIPES["tiny"] = recipes.Recipe(
-    "here", "dead leaves", "little", 0, "tiny", 2, ema=0.9, clip_norm=200.0, stages=(
+    "here", "dead leaves", "little", 0, "tiny", 2, optimizer="muon", ema=0.9, clip_norm=200.0, stages=(
         Stage(steps=12, batch=4, patch=16, learning_rate=3e-3, schedule="cosine", warmup=2),
         Stage(steps=6, batch=2, patch=20, learning_rate=1e-3, schedule="constant", loss="charbonnier"),
     ),

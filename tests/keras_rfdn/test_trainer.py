@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_rfdn import checkpoint, losses, models, recipes
+from keras_rfdn import checkpoint, losses, models, optimizers, recipes
 from keras_rfdn.config import ModelConfig
 from keras_rfdn.progress import Progress
 from keras_rfdn.train import TrainConfig
@@ -51,6 +51,10 @@ def test_optimizer_is_the_papers(make):
     assert isinstance(adam, keras.optimizers.Adam)
     assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.9, 0.999, 1e-8)
     assert float(adam.learning_rate) == pytest.approx(5e-4)
+
+
+def test_every_optimizer_of_recipes_is_there():
+    assert set(recipes.OPTIMIZERS) == optimizers.OPTIMIZERS.keys()
 
 
 @pytest.mark.parametrize("loss", recipes.LOSSES)

@@ -1,0 +1,61 @@
+"""Optimizers of the trainer: Adam, and Muon, with which a network of this family needs far fewer updates."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+# Newton-Schulz's quintic: five rounds bring every singular value near 1 (Jordan et al. 2024, kellerjordan.github.io).
+COEFFICIENTS, ROUNDS = (3.4445, -4.7750, 2.0315), 5
+RMS = 0.2  # root mean square of an update at learning rate 1, about Adam's (arXiv 2502.16982, section 2.2)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Muon(keras.optimizers.Adam):
+    """Muon for the kernels of convolutions, Adam for biases and for kernels on an image's three channels.
+
+    A kernel [h, w, in, out] is taken as the matrix [h * w * in, out]. Its update is Nesterov's momentum with all
+    singular values made equal: small gradients that many outputs share get the same weight as the large ones.
+    Source: Jordan et al. 2024; the scale of an update is that of Liu et al. 2025 (arXiv 2502.16982, equation 4).
+    """
+
+    def __init__(self, learning_rate=1e-3, momentum=0.95, name="muon", **kwargs):
+        super().__init__(learning_rate, name=name, **kwargs)
+        self.momentum = momentum
+
+    def update_step(self, gradient, variable):
+        if not _is_hidden_kernel(variable):
+            super().update_step(gradient, variable)
+            return
+        average = self._momentums[self._index_dict[self._var_key(variable)]]
+        average.assign(self.momentum * average + gradient)
+        update = orthogonal(_as_matrix(gradient + self.momentum * average))
+        scale = RMS * max(update.shape) ** 0.5
+        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * scale * tf.reshape(update, variable.shape))
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}
+
+
+def orthogonal(matrix):
+    """float32 [m, n] -> the same with its singular values brought to about 1 (0.7 to 1.2) by Newton-Schulz.
+
+    Directions with less than some thousandth of the matrix's norm stay smaller.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = tf.transpose(matrix) if tall else matrix
+    x /= tf.norm(x) + 1e-7
+    for _ in range(ROUNDS):
+        square = tf.matmul(x, x, transpose_b=True)
+        x = a * x + tf.matmul(b * square + c * tf.matmul(square, square), x)
+    return tf.transpose(x) if tall else x
+
+
+def _is_hidden_kernel(variable):
+    return variable.shape.rank == 4 and variable.shape[2] > 3
+
+
+def _as_matrix(kernel):
+    return tf.reshape(kernel, [-1, kernel.shape[-1]])
+
+
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "muon": Muon}
