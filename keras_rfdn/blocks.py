@@ -5,7 +5,7 @@ Names of layers follow the released weights.
 
 import tf_keras as keras
 
-from keras_rfdn.layers import ATTENTIONS, Split, conv, lrelu
+from keras_rfdn.layers import ACTIVATIONS, ATTENTIONS, Split, conv
 
 
 def rfdb(x, config, *, name):
@@ -37,7 +37,7 @@ def imdb(x, config, *, name):
     """Information multi-distillation block of IMDN (equation 1): convolve, set channels aside, go on with the rest."""
 
     def step(x, kept, *, name):
-        return Split(kept, name=f"{name}.split")(lrelu(conv(x, config.channels, 3, name=name)))
+        return Split(kept, name=f"{name}.split")(_conv(x, config, name=name))
 
     return _multi_distilling(x, config, step, name=name)
 
@@ -46,8 +46,8 @@ def imdb_r(x, config, *, name):
     """IMDB with each split convolution written as two, for what is distilled and what goes on (equation 3)."""
 
     def step(x, kept, *, name):
-        distilled = lrelu(conv(x, kept, 3, name=f"{name}_d"))
-        return distilled, lrelu(conv(x, config.channels - kept, 3, name=f"{name}_r"))
+        rest = config.channels - kept
+        return tuple(_conv(x, config, n, name=f"{name}{part}") for part, n in (("_d", kept), ("_r", rest)))
 
     return _multi_distilling(x, config, step, name=name)
 
@@ -55,7 +55,7 @@ def imdb_r(x, config, *, name):
 def residual(x, config, *, name):
     """Residual block without normalisation, of EDSR and MSRResNet."""
     _distils_nothing(config)
-    y = keras.layers.ReLU()(conv(x, config.channels, 3, name=f"{name}.conv1"))
+    y = _conv(x, config, name=f"{name}.conv1")
     return keras.layers.Add()([_attend(conv(y, config.channels, 3, name=f"{name}.conv2"), config, name), x])
 
 
@@ -74,18 +74,18 @@ def _distilling(x, config, refine, *, name):
     kept, half = _distilled_channels(config), config.channels // 2
     distilled = []
     for i in (1, 2, 3):
-        distilled.append(lrelu(conv(x, kept, 1, name=f"{name}.c{i}_d")))
-        x = refine(x, name=f"{name}.c{i}_r")
+        distilled.append(_conv(x, config, kept, 1, name=f"{name}.c{i}_d"))
+        x = refine(x, config, name=f"{name}.c{i}_r")
     # Half whatever the rate: so the parameters of Table 2 come out.
-    distilled.append(lrelu(conv(x, half, 3, name=f"{name}.c4")))
+    distilled.append(_conv(x, config, half, name=f"{name}.c4"))
     return _attend(conv(keras.layers.Concatenate()(distilled), config.channels, 1, name=f"{name}.c5"), config, name)
 
 
 def _plain(x, config, refine, *, name):
     _distils_nothing(config)
     for i in (1, 2, 3):
-        x = refine(x, name=f"{name}.c{i}_r")
-    return _attend(_conv(x, name=f"{name}.c4"), config, name)
+        x = refine(x, config, name=f"{name}.c{i}_r")
+    return _attend(_conv(x, config, name=f"{name}.c4"), config, name)
 
 
 def _multi_distilling(x, config, step, *, name):
@@ -99,13 +99,14 @@ def _multi_distilling(x, config, step, *, name):
     return keras.layers.Add()([conv(fused, config.channels, 1, name=f"{name}.c5"), x])
 
 
-def _conv(x, *, name):
-    return lrelu(conv(x, x.shape[-1], 3, name=name))
+def _conv(x, config, filters=None, kernel_size=3, *, name):
+    """A convolution and the activation. filters: by default all of the trunk's channels."""
+    return ACTIVATIONS[config.activation](conv(x, filters or config.channels, kernel_size, name=name))
 
 
-def _residual_conv(x, *, name):
+def _residual_conv(x, config, *, name):
     """The SRB proper: a convolution and an identity before the activation."""
-    return lrelu(keras.layers.Add()([conv(x, x.shape[-1], 3, name=name), x]))
+    return ACTIVATIONS[config.activation](keras.layers.Add()([conv(x, config.channels, 3, name=name), x]))
 
 
 def _attend(x, config, name):

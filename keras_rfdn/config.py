@@ -16,6 +16,7 @@ class ModelConfig:
     attention: str = "none"  # key of keras_rfdn.layers.ATTENTIONS
     reduction: int = 0  # the attention's inner width is channels // reduction; 0 without attention
     distillation: float = 0.5  # share of the channels that each step of a block sets aside; 0 in a block that does not
+    activation: str = "lrelu"  # key of keras_rfdn.layers.ACTIVATIONS: after convolutions of the trunk
     network: str = "fused"  # key of keras_rfdn.models.NETWORKS: what is around the blocks
     scale: int = 4  # 2, 3 or 4
 
@@ -29,6 +30,9 @@ VARIANTS = {
     "rfdn-l": ModelConfig(block="rfdb", channels=52, num_blocks=6, attention="cca", reduction=4),
     # Winner of the AIM 2020 challenge, section 4.5 of the paper and the authors' released code: 433K at x4.
     "e-rfdn": ModelConfig(block="rfdb", channels=50, num_blocks=4, attention="esa", reduction=4),
+    # Ours, for integer hardware (BUILD_NOTES.md): widths are whole tiles of 16 channels, ReLU costs no operation of its
+    # own, nothing pools or resizes, and the network adds to the image's own pixels.
+    "rfdn-mobile": ModelConfig("rfdb", channels=32, num_blocks=4, activation="relu", network="anchored"),
     # Table 1 and Figure 3, the blocks: 652/652/637/637K at x4.
     "table1-base": dataclasses.replace(_TABLE_1, block="base", distillation=0),
     "table1-srb": dataclasses.replace(_TABLE_1, block="srb", distillation=0),
@@ -43,7 +47,9 @@ VARIANTS = {
     "imdn-r": ModelConfig("imdb-r", channels=64, num_blocks=6, attention="cca", reduction=16, distillation=0.25),
     # Table 5's rivals at AIM 2020: the winner of AIM 2019 (0.893M) and the baseline (1.517M).
     "imdn-aim": ModelConfig("imdb", channels=64, num_blocks=8, distillation=0.25, network="chained"),
-    "msrresnet": ModelConfig("residual", channels=64, num_blocks=16, distillation=0, network="msrresnet"),
+    "msrresnet": ModelConfig(
+        "residual", channels=64, num_blocks=16, distillation=0, activation="relu", network="msrresnet"
+    ),
 }
 
 

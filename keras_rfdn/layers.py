@@ -37,6 +37,13 @@ def lrelu(x, slope=LRELU_SLOPE):
     return LeakyReLU(slope)(x)
 
 
+def relu(x):
+    return keras.layers.ReLU()(x)
+
+
+ACTIVATIONS = {"lrelu": lrelu, "relu": relu}
+
+
 @keras.saving.register_keras_serializable("keras_rfdn")
 class PixelShuffle(keras.layers.Layer):
     """[n, h, w, c * scale^2] -> [n, h * scale, w * scale, c] by tf.nn.depth_to_space.
@@ -100,7 +107,7 @@ def cca(x, *, reduction, name):
     """Contrast-aware channel attention (IMDN, section 3.2): a gate per channel from its contrast in the whole image."""
     channels = x.shape[-1]
     gate = Contrast(name=f"{name}.contrast")(x)
-    gate = keras.layers.ReLU()(conv(gate, _inner(channels, reduction), 1, name=f"{name}.conv_du.0"))
+    gate = relu(conv(gate, _inner(channels, reduction), 1, name=f"{name}.conv_du.0"))
     gate = conv(gate, channels, 1, name=f"{name}.conv_du.2")
     return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
 
@@ -112,12 +119,11 @@ def esa(x, *, reduction, name):
     """
     channels = x.shape[-1]
     inner = _inner(channels, reduction)
-    relu = keras.layers.ReLU
     squeezed = conv(x, inner, 1, name=f"{name}.conv1")
     wide = conv(squeezed, inner, 3, strides=2, padding="valid", name=f"{name}.conv2")
     wide = keras.layers.MaxPooling2D(7, 3)(wide)
-    wide = relu()(conv(wide, inner, 3, name=f"{name}.conv_max"))
-    wide = relu()(conv(wide, inner, 3, name=f"{name}.conv3"))
+    wide = relu(conv(wide, inner, 3, name=f"{name}.conv_max"))
+    wide = relu(conv(wide, inner, 3, name=f"{name}.conv3"))
     wide = conv(wide, inner, 3, name=f"{name}.conv3_")
     wide = ResizeLike(name=f"{name}.resize")([wide, x])
     local = conv(squeezed, inner, 1, name=f"{name}.conv_f")

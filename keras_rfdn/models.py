@@ -5,7 +5,7 @@ import contextlib
 import tf_keras as keras
 
 from keras_rfdn.blocks import BLOCKS
-from keras_rfdn.layers import PixelShuffle, conv, lrelu
+from keras_rfdn.layers import ACTIVATIONS, PixelShuffle, conv, lrelu
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -38,11 +38,19 @@ def network(x, config):
 def fused(x, config):
     """RFDN and IMDN (section 3.1 of the paper and Figure 1): the outputs of all blocks are fused, plus a long skip."""
     coarse = conv(x, config.channels, 3, name="fea_conv")
-    features = _chain(coarse, config, "B", first=1)
-    x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
-    x = lrelu(conv(x, config.channels, 1, name="c.0"))
-    x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
+    x = keras.layers.Add()([conv(_fused_blocks(coarse, config), config.channels, 3, name="LR_conv"), coarse])
     return _shuffled(x, config)
+
+
+def anchored(x, config):
+    """RFDN whose long skip is the image itself: the network learns what each pixel, repeated, lacks (ABPN, Du et al.
+    2021, arXiv 2105.09750). In int8 the skip is then exact, and no tensor holds image and features at one scale.
+    """
+    coarse = ACTIVATIONS[config.activation](conv(x, config.channels, 3, name="fea_conv"))
+    lacking = conv(_fused_blocks(coarse, config), 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
+    repeated = keras.layers.Concatenate(dtype="float32")([x] * config.scale**2)
+    x = keras.layers.Add(dtype="float32")([lacking, repeated])
+    return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
 def chained(x, config):
@@ -69,6 +77,13 @@ def msrresnet(x, config):
     return keras.layers.Add(dtype="float32")([x, blurred])
 
 
+def _fused_blocks(x, config):
+    """The chain of blocks and the 1x1 convolution of all their outputs."""
+    features = _chain(x, config, "B", first=1)
+    x = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
+    return ACTIVATIONS[config.activation](conv(x, config.channels, 1, name="c.0"))
+
+
 def _chain(x, config, name, *, first):
     """The blocks one after the other, named by number from first -> what each gives."""
     outputs = []
@@ -83,7 +98,7 @@ def _shuffled(x, config):
     return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
-NETWORKS = {"fused": fused, "chained": chained, "msrresnet": msrresnet}
+NETWORKS = {"fused": fused, "anchored": anchored, "chained": chained, "msrresnet": msrresnet}
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def open_network(weights, folder, *, height, width, calibration_folder=None, cal
 
 def dense(network, folder):
     """A Network of the same size that is all 3x3 convolutions of 64 channels, a multiple of every engine's tiles."""
-    config = ModelConfig("residual", channels=64, num_blocks=2, distillation=0, network="chained")
+    config = ModelConfig("residual", channels=64, num_blocks=2, distillation=0, activation="relu", network="chained")
     return dataclasses.replace(network, folder=_made(folder, "dense"), model=models.build(config), config=config)
 
 

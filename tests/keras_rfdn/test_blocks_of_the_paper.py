@@ -102,7 +102,7 @@ def test_msrresnet_adds_to_bilinear_interpolation(scale):
 
 
 def test_residual_block_is_its_input_plus_two_convolutions():
-    model = block("residual", 4, distillation=0)
+    model = block("residual", 4, distillation=0, activation="relu")
     identity = np.zeros((3, 3, 4, 4))
     identity[1, 1] = np.eye(4)
     for layer in model.layers:
@@ -130,3 +130,12 @@ def test_the_long_skip_goes_round_all_blocks(network):
     lr = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
     short = keras.Sequential([model.get_layer(n) for n in ("to_unit", "fea_conv", "upsampler.0", "upsampler.1")])
     np.testing.assert_allclose(model(lr), 255 * short(lr).numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_anchored_network_starts_from_each_pixel_repeated(scale):
+    model = models.build(dataclasses.replace(VARIANTS["rfdn-mobile"], channels=16, num_blocks=1, scale=scale))
+    last = model.get_layer("upsampler.0")
+    last.set_weights([0 * weight for weight in last.get_weights()])
+    lr = np.random.default_rng(0).integers(0, 256, (1, 15, 17, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(lr), lr.repeat(scale, axis=1).repeat(scale, axis=2), atol=1e-3)
