@@ -3,11 +3,13 @@
     python tflite/qat.py --data FOLDER                               the newest run -> its int8 .tflite
     python tflite/qat.py --data FOLDER --weights RFDN_AIM.pth        any weights
 
-Ranges of tensors are calibrated on the training images first and stay as they are. Then the simulated network
-(tflite/simulation.py) learns to give what the float one gives. The same command goes on where it was; when all updates
-are done it writes the file, and with another --shape or --out a further one.
+It starts where convert --int8 ends: the network is rewritten, equalized and rounded (tflite/quantize.py), and ranges of
+tensors are calibrated on the training images and stay as they are. Then the simulated network (tflite/simulation.py)
+learns to give what the float one gives. The same command goes on where it was; when all updates are done it writes the
+file, and with another --shape or --out a further one.
 
-A workdir holds config.json, ranges.json, best.h5 (the simulated network's weights), state/ and metrics.jsonl.
+A workdir holds config.json, prepared.h5 (the float weights it starts from), ranges.json, best.h5 (the simulated
+network's weights), state/ and metrics.jsonl.
 """
 
 import dataclasses
@@ -29,9 +31,9 @@ from keras_rfdn.config import SMALLEST_INPUT, name_of
 from keras_rfdn.progress import Progress
 from keras_rfdn.train import stop_signals
 from keras_rfdn.upscale import from_model
-from tflite import calibration, convert, describe, rewrite, simulation
+from tflite import calibration, convert, describe, quantize, rewrite, simulation
 
-RANGES, BEST = "ranges.json", "best.h5"
+PREPARED, RANGES, BEST = "prepared.h5", "ranges.json", "best.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +45,15 @@ class QatConfig:
     valid: str | None = None  # folder to validate on; by default the data's own validation images
     valid_images: int = 20  # validate on the first of them only
     cache: str = "memory"  # where decoded images are kept: memory, or a folder for a file
-    # Weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given.
+    # Weight file, workdir or released .pth; by default the newest run or shipped.
     weights: str | None = None
     variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
     scale: int | None = None  # 2, 3 or 4
     workdir: str | None = None  # by default runs/qat-VARIANT-xSCALE
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
-    frames: int = 16  # to calibrate on: mosaics of 128x128 LR pixels
+    exact_skip: bool = False  # as for tflite/convert.py
+    frames: int = 16  # to calibrate on: patches of 64x64 LR pixels, and as many mosaics of 128x128
     steps: int = 800  # updates
     batch: int = 8
     patch: int = 32  # LR pixels
@@ -77,10 +80,12 @@ def main(config):
     out = pathlib.Path(config.out or folder / f"{name}_int8{convert.suffix(height, width)}.tflite")
     with workdir.claimed(folder, config, resumable=RESUMABLE):
         folded = rewrite.fold_value_range(model, model_config, batch=None)
-        twin = fine_tune(folded, *_images(config, model_config.scale), config, folder)
+        pairs, valid = _images(config, model_config.scale)
+        ready = prepared(folded, pairs, config, folder)
+        twin = fine_tune(folded, ready, pairs, valid, config, folder)
         if twin is None:
             return None
-        content = to_tflite(folded, _ranges(folder), twin, height=height, width=width)
+        content = to_tflite(ready, _ranges(folder), twin, height=height, width=width)
         convert.write(content, out)
     print(describe.table([out.name], [describe.describe(content)]))
     return out
@@ -110,17 +115,33 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
     return content
 
 
-def fine_tune(model, pairs, valid, config, folder):
+def prepared(model, pairs, config, folder):
+    """The float network that fine-tuning starts from: model after the steps of quantize.quantize, kept in folder.
+
+    model, pairs, config: as for fine_tune.
+    """
+    ready = quantize.rewritten(model, exact_skip=config.exact_skip)
+    if not (folder / PREPARED).exists():
+        frames = list(calibration.patches(_named(pairs), count=config.frames, seed=config.seed))
+        rounded = quantize.quantize(model, frames, exact_skip=config.exact_skip).model
+        with files.whole(folder / PREPARED) as partial:
+            rounded.save_weights(partial, save_format="h5")
+    ready.load_weights(folder / PREPARED)
+    return ready
+
+
+def fine_tune(teacher, model, pairs, valid, config, folder):
     """Train the int8 twin of a model, or go on from folder's state -> the best twin, or None when stopped by a signal.
 
-    model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), its height, width and batch
-    open. pairs: from data.pipeline.cache. valid: (name, lr, hr) images. config: QatConfig.
+    teacher, model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), their height, width
+    and batch open; the twin is of model and learns what teacher gives. pairs: from data.pipeline.cache. valid: (name,
+    lr, hr) images. config: QatConfig.
     Raises RuntimeError when the loss is no longer a finite number.
     """
     operations = simulation.operations(model)
     if not (folder / RANGES).exists():
         report.write_json(folder / RANGES, _calibrated(operations, pairs, config))
-    tuner = Tuner(model, operations, valid, config, folder)
+    tuner = Tuner(teacher, operations, valid, config, folder)
     start = int(tuner.state.step)
     if start:
         logging.info("resumed at step %d, best so far %.3f dB", start, float(tuner.state.best_psnr_y))
@@ -157,8 +178,8 @@ def _updates(tuner, pairs, start, config):
 class Tuner:
     """A twin in training with its optimizer, its saved state and its validation."""
 
-    def __init__(self, model, operations, valid, config, folder):
-        self.model, self.valid, self.config, self.folder = model, valid, config, folder
+    def __init__(self, teacher, operations, valid, config, folder):
+        self.teacher, self.valid, self.config, self.folder = teacher, valid, config, folder
         self.twin = simulation.simulate(operations, simulation.named(operations, _ranges(folder)))
         self.optimizer = RelativeAdam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps))
         self.optimizer.build(self.twin.trainable_variables)
@@ -178,7 +199,7 @@ class Tuner:
     def update(self, lr, hr):
         """One update on a uint8 batch; returns the loss in grey levels."""
         lr, hr = tf.cast(lr, tf.float32), tf.cast(hr, tf.float32)
-        wanted = tf.clip_by_value(self.model(lr), 0.0, 255.0)
+        wanted = tf.clip_by_value(self.teacher(lr), 0.0, 255.0)
         share = self.config.distillation
         with tf.GradientTape() as tape:
             sr = self.twin(lr, training=True)
@@ -247,8 +268,13 @@ def _size(weights):
 
 def _calibrated(operations, pairs, config):
     size = 2 * calibration.CELL
-    frames = calibration.frames([("", *pair) for pair in pairs], size, size, count=config.frames, seed=config.seed)
+    frames = calibration.frames(_named(pairs), size, size, count=config.frames, seed=config.seed)
     return list(simulation.calibrate(operations, frames, simulation.least_error).values())
+
+
+def _named(pairs):
+    """Items as data.folders gives them, of (lr, hr) alone."""
+    return [("", *pair) for pair in pairs]
 
 
 def _ranges(folder):

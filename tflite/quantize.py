@@ -32,13 +32,17 @@ def quantize(model, frames, *, exact_skip=False):
     exact_skip: see rewrite.unroll_skip; nearer to float, and slower by what its convolutions take.
     """
     frames = list(frames)
-    model = rewrite.fold_residuals(model)
-    if exact_skip:
-        model = rewrite.unroll_skip(model)
+    model = rewritten(model, exact_skip=exact_skip)
     model = equalization.equalized(model, ranges.observe(model, frames))
     chosen = ranges.chosen(model, ranges.observe(model, frames))
     model, steps = rounding.rounded(model, frames)
     return Quantized(model, chosen, steps)
+
+
+def rewritten(model, *, exact_skip=False):
+    """The first step of quantize alone."""
+    model = rewrite.fold_residuals(model)
+    return rewrite.unroll_skip(model) if exact_skip else model
 
 
 def plain(model, frames):

@@ -13,7 +13,7 @@ from data import sample
 from keras_rfdn import checkpoint, models, report, workdir
 from keras_rfdn.config import ModelConfig
 from keras_rfdn.upscale import from_model
-from tflite import describe, qat, rewrite, runtime, simulation
+from tflite import describe, fakequant, graph, qat, rewrite, runtime, simulation
 
 CONFIG = ModelConfig("rfdb", 8, 1, scale=2)
 
@@ -79,6 +79,23 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
     records = workdir.records(folder)
     assert [record["step"] for record in records] == [0, 3, 6]
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
+
+
+def test_it_starts_from_what_convert_makes(settings, small_weights, tmp_path):
+    """Rewritten, equalized and rounded: the same function nearly, in a network without SRBs' sums."""
+    folded = rewrite.fold_value_range(*checkpoint.load(small_weights), batch=None)
+    pairs, _ = qat._images(settings, 2)
+    ready = qat.prepared(folded, pairs, settings, tmp_path)
+    assert sum("add" in layer.name for layer in ready.layers) == 1  # the long skip
+    for layer in graph.convolutions(ready):
+        kernel = layer.get_weights()[0]
+        codes = kernel / fakequant.kernel_steps(kernel)
+        # But for channels whose largest number was itself rounded down, and gives another step.
+        assert (np.abs(codes - codes.round()) < 2e-3).mean() > 0.7
+    lr = sample.dead_leaves(40, seed=9)[None].astype(np.float32)
+    assert 0 < np.abs(ready(lr) - folded(lr)).mean() < 0.5
+    again = qat.prepared(folded, [], settings, tmp_path)
+    np.testing.assert_array_equal(again(lr), ready(lr))
 
 
 @pytest.mark.slow
