@@ -91,9 +91,13 @@ def shared(model):
 
 
 def fixed(model):
-    """{tensor: (low, high)} of ranges that are no matter of choice: pixels at both ends, and the gates."""
+    """{leader: (low, high)} of ranges that are no matter of choice: pixels at both ends, and the gates.
+
+    A leader is what shared calls a tensor after whose range others go.
+    """
     gates = {layer.name: GATE for layer in model.layers if isinstance(layer, keras.layers.Activation)}
-    return {**gates, model.layers[0].name: PIXELS, shared(model)[model.layers[-1].name]: PIXELS}
+    leaders = shared(model)
+    return {**gates, **{leaders[layer.name]: PIXELS for layer in (model.layers[0], model.layers[-1])}}
 
 
 def quantized(model, ranges, steps):

@@ -74,7 +74,7 @@ def operations(model, *, height=None, width=None, batch=None):
     def call(layer, inputs):
         if isinstance(layer, Contrast):
             return _contrast(inputs, layer.name)
-        if isinstance(layer, layers.Concatenate):
+        if isinstance(layer, layers.Concatenate) and len(set(graph.parents(layer))) > 1:
             inputs = [
                 Requantized(name=f"{layer.name}.in{i}")(x) if _is_needed_elsewhere(parent) else x
                 for i, (parent, x) in enumerate(zip(graph.parents(layer), inputs, strict=True))

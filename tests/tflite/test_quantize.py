@@ -16,6 +16,7 @@ CONFIGS = {
     "esa": ESA,
     "cca": dataclasses.replace(ESA, attention="cca"),
     "imdn": dataclasses.replace(VARIANTS["imdn"], channels=8, num_blocks=2, reduction=4, scale=2),
+    "mobile": dataclasses.replace(VARIANTS["rfdn-mobile"], channels=8, num_blocks=2, scale=2),
     "msrresnet": dataclasses.replace(VARIANTS["msrresnet"], channels=8, num_blocks=2, scale=2),
 }
 
@@ -123,6 +124,14 @@ def test_ranges_hold_all_that_was_seen_and_are_shared(esa):
     assert {chosen[name] for name in gates} == {(0, 255 / 256)}
 
 
+def test_an_image_that_is_added_to_the_output_keeps_its_range():
+    """Whatever the calibration images hold: white must come out white."""
+    model = network(CONFIGS["mobile"])
+    dim = [frame // 2 for frame in FRAMES]
+    chosen = ranges.chosen(model, ranges.observe(model, dim))
+    assert chosen["lr"] == (0, 255)
+
+
 def test_rounding_with_feedback_beats_rounding_to_nearest(esa):
     result, steps = rounding.rounded(esa, FRAMES)
     nearest = {layer.name: fakequant.kernel_steps(layer.get_weights()[0]) for layer in graph.convolutions(esa)}
@@ -156,7 +165,7 @@ def test_an_all_zero_channel_has_a_step_its_bias_can_live_with():
     assert (fakequant.kernel_steps(0 * kernel) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["cca", "imdn", "msrresnet"])  # esa: tests/tflite/test_convert.py
+@pytest.mark.parametrize("name", ["cca", "imdn", "mobile", "msrresnet"])  # esa: tests/tflite/test_convert.py
 def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name):
     config = CONFIGS[name]
     content = convert.convert(weighted(config), config, "int8", height=40, width=40, frames=FRAMES)

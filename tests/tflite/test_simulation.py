@@ -20,6 +20,7 @@ MORE = {
     "two convolutions": ModelConfig("imdb-r", 8, 1, attention="esa", reduction=4, distillation=0.25, scale=2),
     "base": ModelConfig("base", 8, 1, attention="cca", reduction=4, distillation=0, scale=2),
     "chained": ModelConfig("imdb", 8, 2, distillation=0.25, scale=2, network="chained"),
+    "mobile": ModelConfig("rfdb", 8, 1, activation="relu", network="anchored", scale=2),
     "msrresnet": ModelConfig("residual", 8, 2, distillation=0, activation="relu", network="msrresnet", scale=4),
 }
 
