@@ -8,6 +8,7 @@ python tflite/convert.py --float16 --weights FILE      half-size weights
 import dataclasses
 import itertools
 import pathlib
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -16,9 +17,9 @@ from absl import logging
 from ai_edge_litert.tools import flatbuffer_utils
 
 from data import files
-from keras_rfdn import checkpoint, command
+from keras_rfdn import checkpoint, command, shipped
 from keras_rfdn.config import SMALLEST_INPUT, name_of
-from tflite import calibration, describe, quantize, rewrite, runtime
+from tflite import benchmark, calibration, describe, mixed, quantize, rewrite, runtime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +31,18 @@ class ConvertConfig:
     int16x8: bool = False  # int16 activations, int8 weights, int16 in and out: 128 times 0..255; slow on CPUs
     float16: bool = False  # float16 weights, float in and out
     dynamic: bool = False  # int8 weights, float activations, float in and out
-    # Weight file, workdir or released .pth; by default the newest run, of --variant and --scale if given.
+    # Weight file, workdir or released .pth; by default the newest run or shipped.
     weights: str | None = None
     variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
     scale: int | None = None  # 2, 3 or 4
     shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
-    out: str | None = None  # by default beside the weights, named by variant, scale, precision and shape
+    # By default beside the weights, or for those shipped here, named by variant, scale, precision and shape.
+    out: str | None = None
     exact_skip: bool = False  # int8: take the long skip from the image itself; a third less is lost, some 5% slower
+    # int8: keep so many operations in float, or the fewest with which no more is lost on the calibration images; the
+    # latency that it costs is measured.
+    float_ops: int | None = None
+    max_drop_db: float | None = None
     calibration: str | None = None  # int8, int16x8: folder of HR images to learn ranges from; by default data.sample's
     calibration_images: int = 200  # of them, the first so many
     calibration_frames: int = 16  # int8: patches of 64x64 LR pixels; the others: mosaics of such, of the input's size
@@ -111,11 +117,17 @@ def convert(model, config, precision, *, height=None, width=None, frames=(), exa
         network = quantize.quantize(folded, frames, exact_skip=exact_skip).network()
     elif precision == "int16x8":
         network = folded = rewrite.for_int16(folded)
+    return to_tflite(network, folded, precision, frames)
+
+
+def to_tflite(network, model, precision, frames=()):
+    """Function of float32 LR images -> bytes of a TFLite file.
+
+    network: model itself, or a function made of its layers and of its input shape. precision, frames: as for convert.
+    """
     # Straight from the traced function: from_keras_model would write a SavedModel to disk and read it again first.
-    traced = tf.function(network, autograph=False).get_concrete_function(
-        tf.TensorSpec([1, height, width, 3], name="lr")
-    )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], folded)
+    traced = tf.function(network, autograph=False).get_concrete_function(tf.TensorSpec(model.input_shape, name="lr"))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
     PRECISIONS[precision](converter, frames)
     content = converter.convert()
     return pixels_out(content) if precision in ("int8_plain", "int16x8") else content
@@ -159,16 +171,40 @@ def main(config):
     precision, (height, width) = _precision(config), size_of(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
-    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}"
-    out = pathlib.Path(config.out or weights.parent / f"{name}{suffix(height, width)}.tflite")
+    mixes = config.float_ops is not None or config.max_drop_db is not None
+    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}{'_mixed' if mixes else ''}"
+    # Not into the package, where the shipped weights are.
+    folder = pathlib.Path() if weights.parent == shipped.FOLDER else weights.parent
+    out = pathlib.Path(config.out or folder / f"{name}{suffix(height, width)}.tflite")
     logging.info("%s (%s) -> %s", weights, name, out)
-    frames = _frames(config, precision, model_config.scale, height, width) if precision in CALIBRATED else ()
-    content = convert(
-        model, model_config, precision, height=height, width=width, frames=frames, exact_skip=config.exact_skip
-    )
-    write(content, out)
-    print(describe.table([out.name], [describe.describe(content)]))
+    pairs = _pairs(config, model_config.scale) if precision in CALIBRATED else ()
+    frames = _frames(config, precision, pairs, height, width) if pairs else ()
+    settings = {"height": height, "width": width, "frames": frames, "exact_skip": config.exact_skip}
+    if mixes:
+        _mixed(config, model, model_config, pairs, settings, out)
+    else:
+        write(convert(model, model_config, precision, **settings), out)
+    print(describe.table([out.name], [describe.describe(out)]))
     return out
+
+
+def _mixed(config, model, model_config, pairs, settings, out):
+    """Write the file of --float_ops or --max_drop_db, and say what it gains and costs beside int8 alone."""
+    frames, exact_skip = settings.pop("frames"), settings.pop("exact_skip")
+    folded = rewrite.fold_value_range(model, model_config, **settings)
+    quantized = quantize.quantize(folded, frames, exact_skip=exact_skip)
+    found = mixed.search(
+        quantized, pairs, model_config.scale, float_ops=config.float_ops, max_drop_db=config.max_drop_db
+    )
+    print(
+        f"{len(found.operations)} operations in float ({', '.join(found.operations) or 'none'}): "
+        f"{found.loss_db:.4f} dB lost on the calibration images, {found.int8_loss_db:.4f} with none"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        int8_file = pathlib.Path(scratch) / "int8.tflite"
+        write(to_tflite(quantized.network(), folded, "int8"), int8_file)
+        write(to_tflite(found.quantized.network(), folded, "int8"), out)
+        benchmark.main(benchmark.BenchmarkConfig((str(int8_file), str(out))))
 
 
 def write(content, path):
@@ -184,6 +220,11 @@ def _precision(config):
         raise ValueError(f"one precision at a time, got {' '.join(f'--{n}' for n in named)}")
     if config.exact_skip and named != ["int8"]:
         raise ValueError("--exact_skip is for --int8 alone; leave it out or add --int8")
+    limits = [limit for limit in (config.float_ops, config.max_drop_db) if limit is not None]
+    if limits and named != ["int8"]:
+        raise ValueError("--float_ops and --max_drop_db are for --int8 alone; leave them out or add --int8")
+    if len(limits) > 1 or any(limit < 0 for limit in limits):
+        raise ValueError("one of --float_ops and --max_drop_db, of 0 or more; the other follows")
     return named[0] if named else "float32"
 
 
@@ -206,10 +247,13 @@ def suffix(height, width):
     return "_dynamic" if height is None else f"_{height}x{width}"
 
 
-def _frames(config, precision, scale, height, width):
+def _pairs(config, scale):
     if not config.calibration:
         logging.info("calibrating on the sample set; --calibration FOLDER takes images of the kind you will upscale")
-    pairs = list(itertools.islice(calibration.source(config.calibration, scale), config.calibration_images))
+    return list(itertools.islice(calibration.source(config.calibration, scale), config.calibration_images))
+
+
+def _frames(config, precision, pairs, height, width):
     if precision == "int8":
         frames = calibration.patches(pairs, count=config.calibration_frames)
     else:

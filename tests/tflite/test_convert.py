@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data import sample
-from keras_rfdn import checkpoint, metrics, models, released, torch_file, upscale
+from keras_rfdn import checkpoint, metrics, models, released, shipped, torch_file, upscale
 from keras_rfdn.config import VARIANTS, ModelConfig
 from tflite import convert, describe, runtime
 
@@ -156,6 +156,7 @@ def test_a_failed_conversion_leaves_the_old_file(tiny_weights, tmp_path, monkeyp
 
 def test_without_weights_the_newest_run_is_taken(tiny_weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing shipped")
     with pytest.raises(ValueError, match=r"no trained run in runs/"):
         convert.main(convert.ConvertConfig())
     checkpoint.save(*checkpoint.load(tiny_weights), "runs/mine/best.h5")
@@ -165,6 +166,13 @@ def test_without_weights_the_newest_run_is_taken(tiny_weights, tmp_path, monkeyp
         convert.main(convert.ConvertConfig(scale=4))
     with pytest.raises(ValueError, match=r"holds rfdb x2, not rfdn x2"):
         convert.main(convert.ConvertConfig(weights="runs/mine", variant="rfdn", scale=2))
+
+
+def test_a_file_of_shipped_weights_goes_where_the_user_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        convert.main(convert.ConvertConfig(shape="1,32,40,3")).resolve() == tmp_path / "e-rfdn_x4_float32_32x40.tflite"
+    )
 
 
 @pytest.mark.parametrize("shape", ["180,320", "2,180,320,3", "1,180,320,1", "1,10,320,3", "any"])
