@@ -137,7 +137,7 @@ def _train(trainer, stream, start, steps, config, stopped):
         # Workers wait for each other in an update, so all must stop after the same one.
         stop, last = trainer.mean_over_workers(stopped()) > 0, step == steps
         reports, validates = (last or step % every == 0 for every in (config.log_every, config.validate_every))
-        saves = validates or stop or trainer.minutes_since_save() > config.save_minutes
+        saves = validates or stop or trainer.states.minutes_since_save() > config.save_minutes
         if reports or saves:
             trainer.check_finite(progress.mean_loss())
         if reports:

@@ -1,10 +1,8 @@
 """A network in training: its update on one or many devices, its saved state, its validation."""
 
-import contextlib
 import dataclasses
 import datetime
 import math
-import shutil
 import time
 
 import numpy as np
@@ -13,10 +11,11 @@ import tf_keras as keras
 from absl import logging
 
 from data import bicubic
-from keras_rfdn import checkpoint, metrics, models, strategies, workdir
+from keras_rfdn import checkpoint, metrics, models, strategies
 from keras_rfdn.losses import LOSSES
 from keras_rfdn.optimizers import OPTIMIZERS
 from keras_rfdn.schedules import learning_rate
+from keras_rfdn.states import States
 from keras_rfdn.upscale import from_model
 
 
@@ -44,16 +43,17 @@ class Trainer:
             self.optimizer = _optimizer(stages, config)
             self.optimizer.build(self.model.trainable_variables)
         self.keeps_average = bool(config.ema)
-        self.state = tf.train.Checkpoint(
+        self.states = States(
+            folder,
+            otherwise=f"start a new --workdir from the weights with --init {folder / checkpoint.LAST}",
             model=self.model,
             optimizer=self.optimizer,
             step=tf.Variable(0, dtype=tf.int64),
             best_psnr_y=tf.Variable(-math.inf, dtype=tf.float64),
             seconds=tf.Variable(0, dtype=tf.float64),
         )
-        self.manager = tf.train.CheckpointManager(self.state, folder / workdir.STATE, max_to_keep=2)
-        self._restore()
-        self.saved_at = self.counted_at = time.monotonic()
+        self.state = self.states.parts
+        self.counted_at = time.monotonic()
         # Validation measures what users get: the same weights in float32.
         self.float_model = models.build(model_config)
         self.upscale = from_model(self.float_model)
@@ -122,7 +122,7 @@ class Trainer:
         # A loss is older than the update it causes: weights can be NaN already while it is finite.
         if math.isfinite(loss) and all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             return
-        saved = self.manager.latest_checkpoint
+        saved = self.states.latest
         good = f"{saved} (weights: {self.folder / checkpoint.LAST})" if saved else "none was saved yet"
         raise DivergedError(
             f"the loss or a weight is no finite number by step {int(self.state.step)} (mean loss {loss})."
@@ -139,7 +139,7 @@ class Trainer:
         psnr_y = float(np.mean([metrics.psnr_y(sr, hr, shave=scale) for sr, _, hr in images]))
         best = psnr_y > float(self.state.best_psnr_y)
         if best:
-            with self._saving():
+            with self.states.saving():
                 self._save_weights(checkpoint.BEST, step=step, psnr_y=psnr_y)
             self.state.best_psnr_y.assign(psnr_y)
         tf.summary.scalar("valid/psnr_y", psnr_y, step)
@@ -164,14 +164,10 @@ class Trainer:
         """Write the state to resume from and last.h5. Raises RuntimeError, the earlier ones kept, when it can't."""
         self._count_seconds()
         step = int(self.state.step)
-        with self._saving():
-            self.manager.save(step)
+        with self.states.saving():
+            self.states.save()
             self.float_model.set_weights(self.weights())
             self._save_weights(checkpoint.LAST, step=step)
-        self.saved_at = time.monotonic()
-
-    def minutes_since_save(self):
-        return (time.monotonic() - self.saved_at) / 60
 
     def learning_rate(self):
         return float(keras.backend.get_value(self.optimizer.learning_rate))
@@ -179,40 +175,12 @@ class Trainer:
     def _save_weights(self, name, **about):
         checkpoint.save(self.float_model, self.model_config, self.folder / name, **about)
 
-    @contextlib.contextmanager
-    def _saving(self):
-        latest = self.manager.latest_checkpoint
-        try:
-            yield
-        except (OSError, tf.errors.OpError) as error:
-            _clear_partial(self.folder / workdir.STATE)
-            raise RuntimeError(
-                f"step {int(self.state.step)} could not be saved ({error}). What was saved before is whole: "
-                f"{latest or 'nothing yet'}. Make room in {self.folder} and give the same command again"
-            ) from error
-
     def _count_seconds(self):
         """Add the time since the last call to the run's own, and return that."""
         now = time.monotonic()
         self.state.seconds.assign_add(now - self.counted_at)
         self.counted_at = now
         return float(self.state.seconds)
-
-    def _restore(self):
-        """Go on from the newest state that can be read."""
-        _clear_partial(self.folder / workdir.STATE)
-        for path in reversed(self.manager.checkpoints):
-            try:
-                self.state.restore(path).assert_existing_objects_matched()
-            except (tf.errors.OpError, IndexError, ValueError) as error:
-                logging.warning("%s can't be read (%s); trying the one before", path, error)
-            else:
-                return
-        if self.manager.checkpoints:
-            raise RuntimeError(
-                f"no state in {self.folder / workdir.STATE} can be read; start a new --workdir from the weights with "
-                f"--init {self.folder / checkpoint.LAST}"
-            )
 
 
 def _optimizer(stages, config):
@@ -243,12 +211,6 @@ def _split(dataset, count):
         return tuple(tf.reshape(i, [count, i.shape[0] // count, *i.shape[1:]]) for i in images)
 
     return dataset.map(parts).unbatch()
-
-
-def _clear_partial(folder):
-    """Remove what a save that was cut short left behind."""
-    for rest in folder.glob("*_temp*"):
-        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _picture(sr, lr, hr, scale):

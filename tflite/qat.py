@@ -18,7 +18,6 @@ import functools
 import json
 import math
 import pathlib
-import time
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +28,7 @@ from data import files, pipeline
 from keras_rfdn import checkpoint, command, metrics, report, workdir
 from keras_rfdn.config import SMALLEST_INPUT, name_of
 from keras_rfdn.progress import Progress
+from keras_rfdn.states import States
 from keras_rfdn.train import stop_signals
 from keras_rfdn.upscale import from_model
 from tflite import calibration, convert, describe, quantize, rewrite, simulation
@@ -166,7 +166,12 @@ def _updates(tuner, pairs, start, config):
                 progress.report(step, float(tuner.optimizer.learning_rate))
             if last or step % config.validate_every == 0:
                 progress.psnr_y = tuner.validate(progress.mean_loss())
-            if last or stop or step % config.validate_every == 0 or tuner.minutes_since_save() > config.save_minutes:
+            if (
+                last
+                or stop
+                or step % config.validate_every == 0
+                or tuner.states.minutes_since_save() > config.save_minutes
+            ):
                 tuner.save(progress.mean_loss())
             if last or stop:
                 break
@@ -183,16 +188,15 @@ class Tuner:
         self.twin = simulation.simulate(operations, simulation.named(operations, _ranges(folder)))
         self.optimizer = RelativeAdam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps))
         self.optimizer.build(self.twin.trainable_variables)
-        self.state = tf.train.Checkpoint(
+        self.states = States(
+            folder,
+            otherwise="start again in another --workdir",
             twin=self.twin,
             optimizer=self.optimizer,
             step=tf.Variable(0, dtype=tf.int64),
             best_psnr_y=tf.Variable(-math.inf, dtype=tf.float64),
         )
-        self.manager = tf.train.CheckpointManager(self.state, folder / workdir.STATE, max_to_keep=2)
-        if self.manager.latest_checkpoint:
-            self.state.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
-        self.saved_at = time.monotonic()
+        self.state = self.states.parts
         self.upscale = from_model(self.twin)
 
     @tf.function
@@ -217,7 +221,7 @@ class Tuner:
         psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
         best = psnr_y > float(self.state.best_psnr_y)
         if best:
-            with files.whole(self.folder / BEST) as partial:
+            with self.states.saving(), files.whole(self.folder / BEST) as partial:
                 self.twin.save_weights(partial, save_format="h5")
             self.state.best_psnr_y.assign(psnr_y)
         record = {
@@ -237,11 +241,8 @@ class Tuner:
                 f"the loss or a weight is no finite number by step {int(self.state.step)}; try a smaller "
                 f"--learning_rate in another --workdir"
             )
-        self.manager.save(int(self.state.step))
-        self.saved_at = time.monotonic()
-
-    def minutes_since_save(self):
-        return (time.monotonic() - self.saved_at) / 60
+        with self.states.saving():
+            self.states.save()
 
 
 class RelativeAdam(keras.optimizers.Adam):

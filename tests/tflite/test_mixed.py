@@ -44,7 +44,7 @@ def test_the_tensor_that_loses_most_goes_first(spoilt, pairs):
     assert sorted(found.operations) == sorted(["B1.c5", "B1.esa.conv1", *gates])
     assert len(gates) == 1
     assert "B1.c5" not in found.quantized.ranges
-    assert found.loss_db < 0.5 * found.int8_loss_db
+    assert found.loss_db < 0.75 * found.int8_loss_db
     kernels = {"B1.c5", "B1.esa.conv1"}
     assert found.quantized.steps.keys() == spoilt.steps.keys() - kernels
     assert found.quantized.ranges.keys() == spoilt.ranges.keys() - {"B1.c5"}
