@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_the_command_ranks_and_draws(tiny_weights, folder, tmp_path, capsys):
     assert json.loads((tmp_path / "d.json").read_text())["parts"].keys() == result["parts"].keys() >= {"B1", "B2"}
     assert Image.open(tmp_path / "d.png").size[0] > 100
     assert "the sum over single roundings" in capsys.readouterr().out
+
+
+def test_the_exact_skip_is_examined_too(tiny_weights, folder, monkeypatch, capsys):
+    monkeypatch.setattr(doctor.Examination, "roundings", lambda self: [])  # the long part
+    config = doctor.DoctorConfig(
+        data=folder, calibration=folder, weights=tiny_weights, exact_skip=True, images=1, calibration_frames=1
+    )
+    assert {rewrite.PATCHES, rewrite.LONG_SKIP} <= doctor.main(config)["parts"].keys()
+    assert "convert.py --int8 --exact_skip" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="which knows no --exact_skip"):
+        doctor.main(dataclasses.replace(config, plain=True))
 
 
 def test_small_images_are_refused(tiny_weights, tmp_path):
