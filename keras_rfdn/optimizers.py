@@ -14,12 +14,15 @@ class Muon(keras.optimizers.Adam):
 
     A kernel [h, w, in, out] is taken as the matrix [h * w * in, out]. Its update is Nesterov's momentum with all
     singular values made equal: small gradients that many outputs share get the same weight as the large ones.
-    Source: Jordan et al. 2024; the scale of an update is that of Liu et al. 2025 (arXiv 2502.16982, equation 4).
+    Directions without any gradient get as large updates as the others, so kernels grow without end unless they decay.
+    Source: Jordan et al. 2024; an update's scale and decay are those of Liu et al. 2025 (arXiv 2502.16982, equation 4).
+
+    decay: of kernels, in each update by this times the learning rate.
     """
 
-    def __init__(self, learning_rate=1e-3, momentum=0.95, name="muon", **kwargs):
+    def __init__(self, learning_rate=1e-3, momentum=0.95, decay=0.1, name="muon", **kwargs):
         super().__init__(learning_rate, name=name, **kwargs)
-        self.momentum = momentum
+        self.momentum, self.decay = momentum, decay
 
     def update_step(self, gradient, variable):
         if not _is_hidden_kernel(variable):
@@ -28,11 +31,11 @@ class Muon(keras.optimizers.Adam):
         average = self._momentums[self._index_dict[self._var_key(variable)]]
         average.assign(self.momentum * average + gradient)
         update = orthogonal(_as_matrix(gradient + self.momentum * average))
-        scale = RMS * max(update.shape) ** 0.5
-        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * scale * tf.reshape(update, variable.shape))
+        update = RMS * max(update.shape) ** 0.5 * tf.reshape(update, variable.shape) + self.decay * variable
+        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * update)
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum}
+        return {**super().get_config(), "momentum": self.momentum, "decay": self.decay}
 
 
 def orthogonal(matrix):

@@ -28,8 +28,8 @@ def test_kernels_move_as_in_pytorch(rng):
     start = rng.normal(0, 0.1, (3, 3, 16, 8)).astype(np.float32)
     gradients = rng.normal(size=(3, *start.shape)).astype(np.float32)
     ours, theirs = tf.Variable(start), torch.nn.Parameter(torch.tensor(start.reshape(-1, 8)))
-    muon = Muon(1e-2)
-    peer = torch.optim.Muon([theirs], lr=1e-2, weight_decay=0, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(1e-2, decay=10)
+    peer = torch.optim.Muon([theirs], lr=1e-2, weight_decay=10, adjust_lr_fn="match_rms_adamw")
     for gradient in gradients:
         muon.apply_gradients([(tf.constant(gradient), ours)])
         theirs.grad = torch.tensor(gradient.reshape(-1, 8))
@@ -58,5 +58,5 @@ def test_the_root_mean_square_of_an_update_is_a_fifth_of_the_learning_rate(rng):
 
 
 def test_serialised():
-    again = keras.optimizers.deserialize(keras.optimizers.serialize(Muon(3e-3, momentum=0.9)))
-    assert (float(again.learning_rate), again.momentum) == (pytest.approx(3e-3), 0.9)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(Muon(3e-3, momentum=0.9, decay=0.2)))
+    assert (float(again.learning_rate), again.momentum, again.decay) == (pytest.approx(3e-3), 0.9, 0.2)
