@@ -11,7 +11,7 @@ import pathlib
 import h5py
 
 from data import files
-from keras_rfdn import models, released
+from keras_rfdn import models, released, shipped
 from keras_rfdn.config import ModelConfig, name_of
 
 ATTRIBUTE = "keras_rfdn"
@@ -34,7 +34,10 @@ def about(path):
     """(ModelConfig, facts) of a weight file. Raises ValueError when it is not one of ours."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"no weight file at {path}; train one (python -m keras_rfdn.train) or name another")
+        raise ValueError(
+            f"no weight file at {path}; train one (python -m keras_rfdn.train), or name another or one of "
+            f"those shipped: {', '.join(shipped.names())}"
+        )
     if path.suffix == released.SUFFIX:
         name, config, _ = released.read(path)
         return config, {"variant": name, "source": path.name}
@@ -61,26 +64,41 @@ def load(path=None, **build_options):
 
 
 def resolve(path=None, *, variant=None, scale=None):
-    """The weight file that a user means: the file named, a workdir's best, or with None the newest run's best.
+    """The weight file that a user means.
 
-    variant, scale: what the weights must be of, and with None the newest run is one of these.
+    path: the file, a workdir (its best), or a name of keras_rfdn.shipped ("e-rfdn-x4"). With None it is the best of the
+    newest run in RUNS, or where there is none the shipped one. variant, scale: what the weights must be of.
     Raises ValueError when there is no such file.
     """
     if path is None:
-        runs = sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for run in runs:
-            with contextlib.suppress(ValueError):  # somebody else's file is not what the user means
-                if _fits(run, variant, scale):
-                    return run
-        wanted = f" of {variant or 'any variant'} x{scale or 'any'}" if variant or scale else ""
-        raise ValueError(f"no trained run{wanted} in {RUNS}/; train one (python -m keras_rfdn.train) or name --weights")
+        return _newest_run(variant, scale) or _shipped(variant, scale)
     path = pathlib.Path(path)
+    if not path.exists() and str(path) in shipped.names():
+        path = shipped.named(str(path))
     if path.is_dir():
         path = _of_workdir(path)
     if not _fits(path, variant, scale):
         config, _ = about(path)
         raise ValueError(f"{path} holds {name_of(config)} x{config.scale}, not {variant or 'any'} x{scale or 'any'}")
     return path
+
+
+def _newest_run(variant, scale):
+    for run in sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime, reverse=True):
+        with contextlib.suppress(ValueError):  # somebody else's file is not what the user means
+            if _fits(run, variant, scale):
+                return run
+    return None
+
+
+def _shipped(variant, scale):
+    try:
+        return shipped.find(variant, scale)
+    except ValueError as error:
+        wanted = f" of {variant or 'any variant'} x{scale or 'any'}" if variant or scale else ""
+        raise ValueError(
+            f"no trained run{wanted} in {RUNS}/, and {error}; train one (python -m keras_rfdn.train) or name --weights"
+        ) from error
 
 
 def _of_workdir(workdir):

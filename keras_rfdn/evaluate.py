@@ -32,7 +32,7 @@ class EvaluateConfig:
     sets: tuple[str, ...] = simple_parsing.field(
         default=(), positional=True, nargs="*", metavar="SET", help="folders of HR images, or of HR and LR_bicubic"
     )
-    weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # models; by default the newest run
+    weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or shipped
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     protocol: str = simple_parsing.choice(*PROTOCOLS, default="y")  # y: luma, as papers; rgb: as NTIRE and AIM

@@ -74,6 +74,7 @@ class Recipe:
 
 
 _PAPER = {"source": "RFDN paper, section 4.2", "data": "DIV2K", "stages": (Stage(),)}
+_OURS = {"source": "this project", "data": "T91, BSDS200 and 91 photographs", "optimizer": "muon"}
 
 RECIPES = {
     "paper-rfdn-x2": Recipe(
@@ -97,6 +98,19 @@ RECIPES = {
     "paper-rfdn-l-x4": Recipe(
         **_PAPER, expected="Urban100 26.20 dB", mult_adds=4.97e17, variant="rfdn-l", scale=4,
         starts_from="paper-rfdn-l-x2",
+    ),
+    # The weights in keras_rfdn/weights/, of what two CPU cores can do in some hours.
+    "shipped-e-rfdn-x4": Recipe(
+        **_OURS, expected="Set5 31.46, BSD100 27.30 dB", mult_adds=6.08e13, variant="e-rfdn", scale=4,
+        stages=(Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),),
+    ),
+    "shipped-e-rfdn-x2": Recipe(
+        **_OURS, expected="Set5 37.48, BSD100 31.84 dB", mult_adds=1.46e13, variant="e-rfdn", scale=2,
+        stages=(Stage(1500, 8, 32, 2e-3, "cosine", warmup=50),), starts_from="shipped-e-rfdn-x4",
+    ),
+    "shipped-rfdn-mobile-x4": Recipe(
+        **_OURS, expected="Set5 31.36, BSD100 27.27 dB", mult_adds=2.39e13, variant="rfdn-mobile", scale=4,
+        stages=(Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),),
     ),
     # The report counts in epochs: 1,000 of them at L1, halving every 200. Read as 1,000 updates each, as EDSR's code,
     # which the authors' framework grew from, defines an epoch. How long L2 went on it does not say.

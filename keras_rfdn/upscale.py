@@ -26,7 +26,7 @@ class UpscaleConfig:
 
     input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
     output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
-    weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run
+    weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run or shipped
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     tile: int = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
@@ -73,7 +73,7 @@ def self_ensemble(upscale):
 
 
 def open_upscaler(weights=None, *, variant=None, scale=None, ensemble=False):
-    """(upscale, scale, what it is in words) from weights as --weights takes them, or with None the newest run.
+    """(upscale, scale, what it is in words) from weights as --weights takes them (checkpoint.resolve).
 
     ensemble: whether to upscale by self_ensemble.
     Raises ValueError when there is no such file, or it is not of the variant or scale asked for.

@@ -179,23 +179,22 @@ def main(config):
     logging.info("%s (%s) -> %s", weights, name, out)
     pairs = _pairs(config, model_config.scale) if precision in CALIBRATED else ()
     frames = _frames(config, precision, pairs, height, width) if pairs else ()
-    settings = {"height": height, "width": width, "frames": frames, "exact_skip": config.exact_skip}
     if mixes:
-        _mixed(config, model, model_config, pairs, settings, out)
+        folded = rewrite.fold_value_range(model, model_config, height=height, width=width)
+        _write_mixed(config, folded, pairs, frames, out)
     else:
-        write(convert(model, model_config, precision, **settings), out)
+        content = convert(
+            model, model_config, precision, height=height, width=width, frames=frames, exact_skip=config.exact_skip
+        )
+        write(content, out)
     print(describe.table([out.name], [describe.describe(out)]))
     return out
 
 
-def _mixed(config, model, model_config, pairs, settings, out):
+def _write_mixed(config, folded, pairs, frames, out):
     """Write the file of --float_ops or --max_drop_db, and say what it gains and costs beside int8 alone."""
-    frames, exact_skip = settings.pop("frames"), settings.pop("exact_skip")
-    folded = rewrite.fold_value_range(model, model_config, **settings)
-    quantized = quantize.quantize(folded, frames, exact_skip=exact_skip)
-    found = mixed.search(
-        quantized, pairs, model_config.scale, float_ops=config.float_ops, max_drop_db=config.max_drop_db
-    )
+    quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip)
+    found = mixed.search(quantized, pairs, float_ops=config.float_ops, max_drop_db=config.max_drop_db)
     print(
         f"{len(found.operations)} operations in float ({', '.join(found.operations) or 'none'}): "
         f"{found.loss_db:.4f} dB lost on the calibration images, {found.int8_loss_db:.4f} with none"

@@ -26,7 +26,7 @@ class Mixed:
     loss_db: float
 
 
-def search(quantized, pairs, scale, *, float_ops=None, max_drop_db=None):
+def search(quantized, pairs, *, float_ops=None, max_drop_db=None):
     """Quantized -> Mixed, whose Quantized lacks the ranges and steps of what stays in float.
 
     Tensors are taken by the loss that each makes good alone, for every operation more that becomes float, until the
@@ -36,8 +36,9 @@ def search(quantized, pairs, scale, *, float_ops=None, max_drop_db=None):
     """
     chosen = [pair for pair in pairs if min(pair[1].shape[:2]) >= SIDE][:IMAGES]
     if not chosen:
-        raise ValueError(f"--float_ops and --max_drop_db need an image of {SIDE * scale} pixels a side at least")
-    trial = _Trial(quantized, Examination(quantized, chosen, scale))
+        raise ValueError(f"--float_ops and --max_drop_db need an image whose LR has {SIDE} pixels a side at least")
+    _, lr, hr = chosen[0]
+    trial = _Trial(quantized, Examination(quantized, chosen, hr.shape[0] // lr.shape[0]))
     kept, loss = frozenset(), trial.loss(frozenset())
     int8_loss = loss
     gains = {group: int8_loss - trial.loss(frozenset([group])) for group in trial.groups}

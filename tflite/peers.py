@@ -31,7 +31,7 @@ from tflite import benchmark, engines
 class PeersConfig:
     """Time a network in LiteRT and in other engines, interleaved."""
 
-    weights: str | None = None  # weight file, workdir or released .pth; by default the newest run
+    weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or shipped
     height: int = 180  # LR pixels
     width: int = 320
     threads: int = 2

@@ -27,7 +27,7 @@ class ValidateConfig:
 
     model: str = simple_parsing.field(positional=True, metavar="MODEL.tflite")
     data: str  # folder of HR images, with or without their LR (data/folders.py says in which layouts)
-    weights: str | None = None  # weight file, workdir or released .pth; by default the newest run of the same scale
+    weights: str | None = None  # weight file, workdir or released .pth; default: newest run or shipped, same scale
     max_drop_db: float | None = None  # exit status 1 when the mean loss in dB is above
     images: int | None = None  # the first of them only
     threads: int | None = None  # of LiteRT; by default one per core

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_rfdn import checkpoint, models
+from keras_rfdn import checkpoint, models, shipped
 from keras_rfdn.config import ModelConfig
 
 TINY = ModelConfig("rfdb", channels=4, num_blocks=1, attention="cca", reduction=2, scale=3)
@@ -72,7 +72,8 @@ def test_a_workdir_stands_for_its_best_else_last(tmp_path, model):
 
 def test_nothing_named_is_the_newest_run(tmp_path, model, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="no trained run in runs/; train one"):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing shipped")
+    with pytest.raises(ValueError, match="no trained run in runs/, and no weights of e-rfdn-x4 are shipped, only none"):
         checkpoint.resolve()
     for name, age in (("a", 10), ("b", 0), ("c", 20)):
         path = checkpoint.RUNS / name / "best.h5"
@@ -85,6 +86,22 @@ def test_nothing_named_is_the_newest_run(tmp_path, model, monkeypatch):
     assert checkpoint.resolve(scale=2) == pathlib.Path("runs/c/best.h5")
     with pytest.raises(ValueError, match="no trained run of rfdn x3 in runs/"):
         checkpoint.resolve(variant="rfdn", scale=3)
+
+
+def test_without_a_run_it_is_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve() == shipped.FOLDER / "e-rfdn-x4.h5"
+    assert checkpoint.resolve(scale=2) == shipped.FOLDER / "e-rfdn-x2.h5"
+    assert checkpoint.resolve(variant="rfdn-mobile", scale=4) == shipped.FOLDER / "rfdn-mobile-x4.h5"
+
+
+def test_a_shipped_one_by_name(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve("e-rfdn-x2") == shipped.FOLDER / "e-rfdn-x2.h5"
+    with pytest.raises(ValueError, match=r"no weight file at e-rfdn-x5; .* those shipped: e-rfdn-x2, e-rfdn-x4"):
+        checkpoint.resolve("e-rfdn-x5")
+    checkpoint.save(model, TINY, tmp_path / "e-rfdn-x2" / "best.h5")
+    assert checkpoint.resolve("e-rfdn-x2") == pathlib.Path("e-rfdn-x2/best.h5"), "the user's own comes first"
 
 
 def test_weights_of_another_network_than_asked_for(tmp_path, model):

@@ -39,7 +39,7 @@ def spoilt(quantized):
 
 
 def test_the_tensor_that_loses_most_goes_first(spoilt, pairs):
-    found = mixed.search(spoilt, pairs, SCALE, float_ops=3)
+    found = mixed.search(spoilt, pairs, float_ops=3)
     gates = [name for name in found.operations if name.startswith("multiply")]
     assert sorted(found.operations) == sorted(["B1.c5", "B1.esa.conv1", *gates])
     assert len(gates) == 1
@@ -51,11 +51,11 @@ def test_the_tensor_that_loses_most_goes_first(spoilt, pairs):
 
 
 def test_no_more_is_lost_than_allowed_and_the_file_is_what_was_simulated(folded, spoilt, pairs):
-    everything = mixed.search(spoilt, pairs, SCALE, float_ops=0)
+    everything = mixed.search(spoilt, pairs, float_ops=0)
     assert everything.operations == ()
     assert everything.loss_db == everything.int8_loss_db
     allowed = 0.3 * everything.int8_loss_db
-    found = mixed.search(spoilt, pairs, SCALE, max_drop_db=allowed)
+    found = mixed.search(spoilt, pairs, max_drop_db=allowed)
     assert 0 < found.loss_db <= allowed
     content = convert.to_tflite(found.quantized.network(), folded, "int8")
     floats = describe.describe(content).float_operators
@@ -79,10 +79,10 @@ def test_what_shares_a_range_stays_in_float_together(quantized, pairs):
 
 def test_what_cannot_be_is_refused(quantized, pairs):
     with pytest.raises(ValueError, match=r"--max_drop_db -1 is out of reach"):
-        mixed.search(quantized, pairs, SCALE, max_drop_db=-1)
+        mixed.search(quantized, pairs, max_drop_db=-1)
     small = [(name, lr[:40], hr[:80]) for name, lr, hr in pairs]
-    with pytest.raises(ValueError, match="need an image of 128 pixels a side"):
-        mixed.search(quantized, small, SCALE, float_ops=3)
+    with pytest.raises(ValueError, match="need an image whose LR has 64 pixels a side"):
+        mixed.search(quantized, small, float_ops=3)
 
 
 @pytest.mark.parametrize(

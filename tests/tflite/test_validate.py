@@ -9,7 +9,7 @@ import tf_keras as keras
 from PIL import Image
 
 from data import sample
-from keras_rfdn import checkpoint
+from keras_rfdn import checkpoint, shipped
 from keras_rfdn.tiling import fitted
 from tflite import validate
 
@@ -114,6 +114,7 @@ def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, m
     with pytest.raises(ValueError, match="--images"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder, weights=tiny_weights, images=0))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match="no trained run"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder))
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")

@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_rfdn import checkpoint, recipes, shipped, train
+from keras_rfdn.config import VARIANTS, ModelConfig
+from keras_rfdn.recipes import Recipe, Stage
+from tflite import describe, ship
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Six HR images of soft noise."""
+    for i in range(6):
+        noise = Image.fromarray(rng.integers(0, 256, (12, 12, 3)).astype(np.uint8))
+        (tmp_path / "Noise").mkdir(exist_ok=True)
+        noise.resize((96, 96), Image.Resampling.BICUBIC).save(tmp_path / "Noise" / f"{i:02}.png")
+    return str(tmp_path / "Noise")
+
+
+def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "tiny", ModelConfig("rfdb", 8, 1, activation="relu", network="anchored"))
+    row = Recipe("here", "noise", "little", 0, "tiny", 2, (Stage(3, 2, 16, 1e-3, "cosine"),), optimizer="muon")
+    monkeypatch.setitem(recipes.RECIPES, "shipped-tiny-x2", row)
+    run = tmp_path / "run"
+    train.main(
+        train.TrainConfig(
+            recipe="shipped-tiny-x2", **row.settings(), data=folder, valid=folder, workdir=str(run), seed=4
+        )
+    )
+    out = tmp_path / "weights"
+    reports = ship.main(ship.ShipConfig((str(run),), sets=(folder,), calibration=folder, out=str(out)))
+    names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert (out / "tiny-x2.h5").read_bytes() == (run / "best.h5").read_bytes()
+    (tensor,) = describe.describe(out / "tiny-x2_int8.tflite").inputs
+    assert (tensor.dtype, tensor.shape[1:3]) == ("uint8", (-1, -1))
+    monkeypatch.setattr(shipped, "FOLDER", out)
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve(variant="tiny", scale=2) == out / "tiny-x2.h5"
+
+    card = (out / "tiny-x2.md").read_text()
+    floats, int8 = (result["sets"]["Noise"]["psnr"] for result in reports["tiny-x2"]["results"][1:])
+    assert f"int8 loses {floats - int8:.3f} dB on Noise" in card
+    assert f"{floats:.2f}" in card
+    assert "3 updates of 2 patches" in card
+    assert "--seed 4" in card
+    assert f"({json.loads((run / 'summary.json').read_text())['best_psnr_y']:.2f} dB" in card
+    assert "{" not in card
+    assert str(tmp_path) not in card
+
+
+def test_a_run_that_is_not_finished_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"no summary\.json in .*; need the workdir of a finished run"):
+        ship.main(ship.ShipConfig((str(tmp_path),), sets=(folder,), calibration=folder))
+    with pytest.raises(ValueError, match="name folders of test images by --sets"):
+        ship.main(ship.ShipConfig((str(tmp_path),)))

@@ -1,0 +1,195 @@
+"""From finished runs to the files in keras_rfdn/weights/:
+
+    python -m tflite.ship runs/shipped-e-rfdn-x4 --sets Set5 Set14 BSD100 --calibration TRAINING --pictures Kodak24
+
+For each run NAME.h5, NAME_int8.tflite (convert --int8, any LR size), NAME.md (its card, with scores) and NAME.png (its
+curve), and SHA256SUMS anew. NAME is VARIANT-xSCALE.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import simple_parsing
+from PIL import Image, ImageDraw
+
+from data import bicubic, files, folders
+from keras_rfdn import checkpoint, command, evaluate, recipes, report, shipped, tables, upscale
+from keras_rfdn.config import name_of
+from tflite import benchmark, convert
+
+# What the picture shows, chosen before the networks were trained: image of Kodak24, top and left in pixels.
+CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200, 130), "sky": ("16", 60, 420)}
+CROPS |= {"face": ("15", 70, 390)}
+SIDE = 128  # of a crop, in HR pixels
+
+CARD = """# {title}
+
+{parameters:,} parameters. `{name}.h5` holds the float weights, `{name}_int8.tflite` the fully integer file: uint8
+RGB in and out, LR images of any size.
+
+    python -m keras_rfdn.upscale in.png out.png --weights {name}
+    python tflite/convert.py --int8 --weights {name} --shape 1,180,320,3
+
+## Training
+
+{updates} in {hours:.1f} hours on {machine}, by the project's own trainer:
+
+    python -m keras_rfdn.train --recipe {recipe} --data TRAINING --valid VALIDATION --seed {seed}
+
+Recipe: {settings}. The weights are those of the best validation ({best_psnr_y:.2f} dB on luma, bicubic
+{bicubic_psnr_y:.2f}) on {valid_images} of DIV2K100_crops, 256x256 parts of DIV2K's validation images.
+
+![validation over updates]({name}.png)
+
+Data: {data}. Licences: T91 and BSDS200 (the 200 training images of BSDS300) are for research use; the photographs
+(desktop backgrounds of Budgie, elementary and deepin, halved at least) are CC0, public domain, CC BY or under
+Unsplash's licence. No image of a test set was seen in training, validation or calibration. None of the released weights
+was used.
+
+## Scores
+
+{table}
+
+int8 loses {losses}. Measured by
+
+    python -m keras_rfdn.evaluate {sets} --weights {name} keras_rfdn/weights/{name}_int8.tflite
+
+The int8 file was made by `tflite/convert.py --int8 --shape dynamic`, calibrated on the training images.
+
+## What it is bad at
+
+It was taught to undo MATLAB's bicubic reduction of clean images, and nothing else: noise and JPEG blocks are enlarged
+with the image, and a photograph that is soft at full size stays soft. Letters of less than some six LR pixels come out
+as other letters or none, fine regular texture (brick, cloth, gratings) as stripes of the wrong direction, and hair in
+strands that were not there. The published networks saw more than a thousand times as many patches, and are better by
+what the table says.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShipConfig:
+    """Make the weight files, int8 files and model cards that come with the package."""
+
+    runs: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="RUN")  # finished workdirs
+    sets: tuple[str, ...] = simple_parsing.field(default=(), nargs="+")  # folders of test images
+    calibration: str | None = None  # folder of training images, for int8
+    out: str = str(shipped.FOLDER)
+    pictures: str | None = None  # folder of Kodak24: write the picture of CROPS to --picture
+    picture: str = "docs/crops.png"
+
+
+def main(config):
+    """Writes the files and returns {name: report of evaluate}."""
+    if not config.sets or not config.calibration:
+        raise ValueError("name folders of test images by --sets and one of training images by --calibration")
+    out, reports = pathlib.Path(config.out), {}
+    for run in map(pathlib.Path, config.runs):
+        name, reports[name] = _ship(run, out, config)
+    write_checksums(out)
+    if config.pictures:
+        name = f"{shipped.VARIANT}-x{shipped.SCALE}"
+        draw(out / f"{name}.h5", out / f"{name}_int8.tflite", config.pictures, config.picture)
+    return reports
+
+
+def _ship(run, out, config):
+    """(NAME, report) of a run, its files written."""
+    summary = _json(run / "summary.json")
+    weights = checkpoint.resolve(run)
+    model_config, _ = checkpoint.about(weights)
+    name = f"{name_of(model_config)}-x{model_config.scale}"
+    with files.whole(out / f"{name}.h5") as partial:
+        shutil.copyfile(weights, partial)
+    shutil.copyfile(run / "curve.png", out / f"{name}.png")
+    int8 = out / f"{name}_int8.tflite"
+    convert.main(
+        convert.ConvertConfig(
+            int8=True, weights=str(weights), shape="dynamic", calibration=config.calibration, out=str(int8)
+        )
+    )
+    result = evaluate.measure(evaluate.EvaluateConfig(config.sets, weights=(str(out / f"{name}.h5"), str(int8))))
+    for model in result["results"][1:]:
+        model["weights"] = pathlib.Path(model["weights"]).name  # a card is read on other machines
+    report.write_text(out / f"{name}.md", card(name, summary, _json(run / "config.json"), result))
+    return name, result
+
+
+def card(name, summary, settings, result):
+    """The text of NAME.md from a run's summary.json and config.json and the report of its scores."""
+    recipe = f"shipped-{name}"  # and the weights do come from it: train refuses settings that contradict a recipe
+    row = recipes.recipe(recipe)
+    _, floats, int8 = result["results"]
+    losses = [f"{floats['sets'][s]['psnr'] - int8['sets'][s]['psnr']:.3f} dB on {s}" for s in floats["sets"]]
+    facts = benchmark.machine()
+    return CARD.format(
+        **{key: summary[key] for key in ("parameters", "hours", "best_psnr_y", "bicubic_psnr_y")},
+        name=name,
+        title=f"{row.variant} x{row.scale}",
+        recipe=recipe,
+        updates=" and ".join(f"{stage.steps:,} updates of {stage.batch} patches" for stage in row.stages),
+        machine=f"{facts['cores']} cores of {facts['processor']}",
+        settings="; ".join(_differences(stage) for stage in row.stages)
+        + f"; optimizer {row.optimizer}"
+        + (f"; starts from {row.starts_from}" if row.starts_from else ""),
+        seed=settings["seed"],
+        valid_images=settings["valid_images"],
+        data=row.data,
+        table=tables.markdown(result).strip(),
+        losses=", ".join(losses),
+        sets=" ".join(floats["sets"]),
+    )
+
+
+def _differences(stage):
+    """A stage's settings that are not the paper's."""
+    paper = recipes.Stage()
+    return ", ".join(
+        f"{field.replace('_', ' ')} {getattr(stage, field)}"
+        for field in recipes.STAGE_FIELDS
+        if getattr(stage, field) != getattr(paper, field)
+    )
+
+
+def write_checksums(folder):
+    """SHA256SUMS of a folder's weight files, as sha256sum writes it."""
+    listed = sorted([*folder.glob("*.h5"), *folder.glob("*.tflite")])
+    lines = (f"{report.sha256(path)}  {path.name}\n" for path in listed)
+    report.write_text(folder / shipped.CHECKSUMS, "".join(lines))
+
+
+def draw(weights, int8, kodak, path):
+    """Write a picture of CROPS: a row each of bicubic, float, int8 and the original."""
+    upscalers = {"float": upscale.open_upscaler(weights)[0], "int8": upscale.open_upscaler(int8)[0]}
+    scale = checkpoint.about(weights)[0].scale
+    pairs = {name: (lr, hr) for name, lr, hr in folders.find_pairs(kodak, scale)}
+    columns = []
+    for label, (name, top, left) in CROPS.items():
+        lr, hr = pairs[name]
+        versions = {"bicubic": bicubic.upscale(lr, scale)} | {key: f(lr) for key, f in upscalers.items()}
+        crop = slice(top, top + SIDE), slice(left, left + SIDE)
+        panels = [_panel(image[crop], f"{label}, {key}") for key, image in (versions | {"original": hr}).items()]
+        columns.append(np.concatenate(panels))
+    with files.whole(path) as partial:
+        Image.fromarray(np.concatenate(columns, axis=1)).save(partial)
+
+
+def _panel(crop, label):
+    """A crop at one and a half times its size under its label."""
+    side = SIDE * 3 // 2
+    panel = Image.new("RGB", (side + 4, side + 18), "white")
+    panel.paste(Image.fromarray(crop).resize((side, side), Image.Resampling.NEAREST), (2, 16))
+    ImageDraw.Draw(panel).text((4, 2), label, fill="black")
+    return np.asarray(panel)
+
+
+def _json(path):
+    if not path.is_file():
+        raise ValueError(f"no {path.name} in {path.parent}; need the workdir of a finished run")
+    return json.loads(path.read_text())
+
+
+if __name__ == "__main__":
+    command.run(main, ShipConfig)
