@@ -46,8 +46,8 @@ def imdb_r(x, config, *, name):
     """IMDB with each split convolution written as two, for what is distilled and what goes on (equation 3)."""
 
     def step(x, kept, *, name):
-        rest = config.channels - kept
-        return tuple(_conv(x, config, n, name=f"{name}{part}") for part, n in (("_d", kept), ("_r", rest)))
+        distilled = _conv(x, config, kept, name=f"{name}_d")
+        return distilled, _conv(x, config, config.channels - kept, name=f"{name}_r")
 
     return _multi_distilling(x, config, step, name=name)
 

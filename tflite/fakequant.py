@@ -32,7 +32,7 @@ def forward(model, x, quantize, convolve):
 
     model: without Rescaling layers (rewrite.fold_value_range). x: float32 grey levels [n, h, w, 3].
     """
-    fused = {layer.name for layer in graph.convolutions(model) if _has_fused_relu(layer)}
+    fused = {layer.name for layer in graph.convolutions(model) if has_fused_relu(layer)}
 
     def call(layer, inputs):
         if isinstance(layer, Contrast):
@@ -45,7 +45,7 @@ def forward(model, x, quantize, convolve):
     return graph.walk(model, quantize(model.layers[0].name, x), call)
 
 
-def _has_fused_relu(conv):
+def has_fused_relu(conv):
     """Whether TFLite makes one operation of a convolution and the ReLU after it."""
     return [type(child) for child in graph.children(conv)] == [keras.layers.ReLU]
 

@@ -6,7 +6,6 @@ are not rounded either. LiteRT puts conversions at the edges. Tensors that share
 
 import dataclasses
 
-import tf_keras as keras
 from absl import logging
 
 from keras_rfdn.layers import ResizeLike
@@ -103,11 +102,12 @@ class _Trial:
 def _operations(model, tensors):
     """Names of the layers that give or take one of the tensors; a ReLU that is part of a convolution is that."""
     layers = {layer.name: layer for layer in model.layers}
+    convs = [conv for conv in graph.convolutions(model) if fakequant.has_fused_relu(conv)]
+    fused = {graph.children(conv)[0].name: conv for conv in convs}
     touched = set()
     for tensor in tensors:
         layer = layers.get(tensor) or layers[tensor.rsplit(".", 1)[0]]  # a piece of a Contrast layer
-        is_fused = isinstance(layer, keras.layers.ReLU) and isinstance(graph.parents(layer)[0], keras.layers.Conv2D)
-        touched.add(graph.parents(layer)[0].name if is_fused else layer.name)
+        touched.add(fused.get(layer.name, layer).name)
         touched.update(child.name for child in graph.children(layer) if not _takes_size_alone(child, layer))
     return touched
 

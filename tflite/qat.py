@@ -164,14 +164,10 @@ def _updates(tuner, pairs, start, config):
             stop, last = stopped(), step == config.steps
             if last or step % config.log_every == 0:
                 progress.report(step, float(tuner.optimizer.learning_rate))
-            if last or step % config.validate_every == 0:
+            validates = last or step % config.validate_every == 0
+            if validates:
                 progress.psnr_y = tuner.validate(progress.mean_loss())
-            if (
-                last
-                or stop
-                or step % config.validate_every == 0
-                or tuner.states.minutes_since_save() > config.save_minutes
-            ):
+            if validates or stop or tuner.states.minutes_since_save() > config.save_minutes:
                 tuner.save(progress.mean_loss())
             if last or stop:
                 break

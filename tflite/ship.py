@@ -101,9 +101,9 @@ def _ship(run, out, config):
     weights = checkpoint.resolve(run)
     model_config, _ = checkpoint.about(weights)
     name = f"{name_of(model_config)}-x{model_config.scale}"
-    with files.whole(out / f"{name}.h5") as partial:
-        shutil.copyfile(weights, partial)
-    shutil.copyfile(run / "curve.png", out / f"{name}.png")
+    for source, target in ((weights, f"{name}.h5"), (run / "curve.png", f"{name}.png")):
+        with files.whole(out / target) as partial:
+            shutil.copyfile(source, partial)
     int8 = out / f"{name}_int8.tflite"
     convert.main(
         convert.ConvertConfig(
