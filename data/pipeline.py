@@ -63,10 +63,17 @@ def cache(source, where="memory", *, smallest=1):
     """Decode a source once. Returns a list of (lr, hr), uint8 [h, w, 3] and [scale*h, scale*w, 3].
 
     where: "memory", or a folder for a cache file that is mapped, not read, so it may be larger than memory; the next
-    run with the same images finds it there. smallest: images with an LR side below this many pixels are left out and
-    counted in the log. Raises ValueError when none is left, or when memory will not hold them all.
+    run with the same images finds it there. smallest: LR pixels, as for at_least. Raises ValueError as that does, and
+    when memory will not hold all images.
     """
-    pairs = _in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where))
+    return at_least(_in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where)), smallest)
+
+
+def at_least(pairs, smallest):
+    """Those of a cache's pairs whose LR sides have `smallest` pixels or more; the others are counted in the log.
+
+    Raises ValueError when none is left.
+    """
     kept = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
     if len(kept) < len(pairs):
         left_out = len(pairs) - len(kept)

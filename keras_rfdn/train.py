@@ -86,19 +86,21 @@ def main(config):
             valid_images=config.valid_images,
             skip_broken=config.skip_broken,
         )
-        smallest = max(stage.patch for stage in stages)
+        smallest = min(stage.patch for stage in stages)
         pairs = pipeline.cache(train_source, config.cache, smallest=smallest)
         if config.extra_data is not None:
             extra = folders.find_pairs(config.extra_data, config.scale, skip_broken=config.skip_broken)
             pairs += pipeline.cache(extra, config.cache, smallest=smallest)
+        of_patch = {stage.patch: pipeline.at_least(pairs, stage.patch) for stage in stages}
         valid = pipeline.held(valid_source, config.valid_images)
         logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), folder)
 
         def stream(stage, start, shard, shards):
             lr_patch, batch = stages[stage].patch, stages[stage].batch
             return pipeline.stream(
-                pairs, lr_patch=lr_patch, batch=batch, seed=config.seed + stage, start=start, shard=shard, shards=shards
-            )
+                of_patch[lr_patch], lr_patch=lr_patch, batch=batch, seed=config.seed + stage, start=start, shard=shard,
+                shards=shards,
+            )  # fmt: skip
 
         return fit(model_config, stages, stream, valid, config, folder, strategy)
 

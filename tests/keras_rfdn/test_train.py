@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from data import bicubic, folders, images, pipeline
 from keras_rfdn import checkpoint, metrics, recipes, train, workdir
@@ -243,6 +244,21 @@ def test_a_recipe_may_start_from_anothers_weights(config, monkeypatch, tmp_path,
 
 
 def test_extra_data_is_trained_on_too(finished, config, photos, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     train.main(dataclasses.replace(config, extra_data=str(photos), steps=1))
     assert "11 training images, 1 to validate on" in caplog.text
+
+
+def test_an_image_is_left_out_of_stages_alone_whose_patch_it_is_too_small_for(config, tmp_path, monkeypatch):
+    rows = (recipes.Stage(steps=1, batch=8, patch=16), recipes.Stage(steps=1, batch=8, patch=24))
+    monkeypatch.setattr(recipes, "stages", lambda config: rows)
+    (tmp_path / "data").mkdir()
+    levels = {40: 10, 64: 200}  # HR side of an image: its grey level
+    for side, level in levels.items():
+        Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(tmp_path / f"data/{side}.png")
+    monkeypatch.setattr(
+        train, "fit", lambda model, stages, stream, *_: [next(iter(stream(i, 0, 0, 1))) for i in (0, 1)]
+    )
+    first, second = train.main(dataclasses.replace(config, data=str(tmp_path / "data"), valid=config.data))
+    assert set(np.unique(first[0])) == {10, 200}
+    assert set(np.unique(second[0])) == {200}
