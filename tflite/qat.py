@@ -53,7 +53,7 @@ class QatConfig:
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     exact_skip: bool = False  # as for tflite/convert.py
-    frames: int = 16  # to calibrate on: patches of 64x64 LR pixels, and as many mosaics of 128x128
+    frames: int = 16  # to calibrate on: patches of 64x64 LR pixels
     steps: int = 800  # updates
     batch: int = 8
     patch: int = 32  # LR pixels
@@ -264,8 +264,8 @@ def _size(weights):
 
 
 def _calibrated(operations, pairs, config):
-    size = 2 * calibration.CELL
-    frames = calibration.frames(_named(pairs), size, size, count=config.frames, seed=config.seed)
+    # Patches as they are: the seams of calibration.frames' mosaics would widen ranges by what no image has.
+    frames = calibration.patches(_named(pairs), count=config.frames, seed=config.seed)
     return list(simulation.calibrate(operations, frames, simulation.least_error).values())
 
 
