@@ -99,8 +99,7 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
     """
     operations = simulation.operations(model, height=height, width=width, batch=1)
     rounded = simulation.simulate(operations, simulation.named(operations, ranges), for_converter=True)
-    if twin is not None:
-        _set_weights(rounded, [variable.numpy() for variable in twin.trainable_variables])
+    _set_weights(rounded, simulation.stored(rounded if twin is None else twin))
     traced = tf.function(functools.partial(rounded, training=False)).get_concrete_function(
         tf.TensorSpec([1, height, width, 3], name="lr")
     )

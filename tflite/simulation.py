@@ -17,7 +17,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from tf_keras import layers
 
-from keras_rfdn.layers import Contrast, LeakyReLU, Split
+from keras_rfdn.layers import Contrast, LeakyReLU, ResizeLike, Split
 from tflite import fakequant, graph
 from tflite.ranges import SATURATED
 
@@ -54,6 +54,114 @@ class Requantized(layers.Layer):
 
     def call(self, inputs):
         return tf.identity(inputs)
+
+
+class WholeConv2D(layers.Conv2D):
+    """A convolution as XNNPACK computes it: in whole numbers, times one float32 per channel, rounded half to even.
+
+    Whole numbers are exact in float32 below 2^24, which sums of 3x3 kernels of some hundred channels stay below. Float
+    sums would now and then fall on the other side of a half, and where one value does all that follow from it do.
+    input_step, output_step: of what it takes and gives. The wrapper has rounded kernel and bias when it is called.
+    """
+
+    def __init__(self, *args, input_step, output_step, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.input_step, self.output_step = input_step, output_step
+
+    def call(self, inputs):
+        kernel_step = _divided(_limit(self.kernel, self.bias, self.input_step), 127)
+        taken = _rounded(inputs / self.input_step)
+        total = tf.nn.conv2d(taken, _rounded(self.kernel / kernel_step), self.strides, self.padding.upper())
+        if self.use_bias:
+            total += _rounded(self.bias / (self.input_step * kernel_step))
+        factor = _divided(self.input_step * kernel_step, self.output_step)
+        return _rounded(total * factor) * self.output_step
+
+
+def _divided(x, number):
+    """x / number, to the last bit of float32, whatever TensorFlow's graph optimizer makes of divisions by constants."""
+    return tf.cast(tf.cast(x, tf.float64) / number, tf.float32)
+
+
+class InWholes(layers.Layer):
+    """A layer whose result is rounded by the whole numbers that XNNPACK's kernel rounds it by; the gradient is its own.
+
+    layer: what it stands for. whole(self, taken, smooth): int32 inputs in multiples of self.steps -> the result in
+    multiples of self.step; smooth is what layer gives.
+    """
+
+    def __init__(self, layer, whole, steps, step):
+        super().__init__(name=layer.name)
+        self.layer, self.whole, self.steps, self.step = layer, whole, steps, step
+
+    def call(self, inputs):
+        smooth = self.layer(inputs)
+        tensors = tf.nest.flatten(inputs)
+        taken = [tf.cast(tf.round(x / step), tf.int32) for x, step in zip(tensors, self.steps, strict=True)]
+        whole = tf.cast(self.whole(self, taken, smooth), tf.float32)
+        return smooth + tf.stop_gradient(whole * self.step - smooth)
+
+
+def _requantized(op, taken, _):
+    """A factor in whole 256ths."""
+    return _shifted(taken[0] * round(256 * op.steps[0] / op.step), 8)
+
+
+def _leaky(op, taken, _):
+    """Two factors in whole 256ths."""
+    factor = 256 * op.steps[0] / op.step
+    slope = float(op.layer.alpha)
+    return _shifted(taken[0] * tf.where(taken[0] < 0, round(factor * slope), round(factor)), 8)
+
+
+def _added(op, taken, _):
+    """Factors in 21 bits or less, the larger one in just as many."""
+    factors = [step / op.step for step in op.steps]
+    shift = 21 - math.frexp(max(factors))[1]
+    return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, factors, strict=True)), shift)
+
+
+def _resized(_, taken, smooth):
+    """Places between pixels in whole 2048ths."""
+    x, size = taken[0], tf.shape(smooth)[1:3]
+    (top, bottom, down), (left, right, across) = (_between(tf.shape(x)[i + 1], size[i]) for i in range(2))
+    rows = [tf.gather(x, row, axis=1) for row in (top, bottom)]
+    upper, lower = (_mixed(tf.gather(r, left, axis=2), tf.gather(r, right, axis=2), across[:, None]) for r in rows)
+    return _shifted(_mixed(upper, lower, down[:, None, None]), 22)
+
+
+def _mixed(first, second, part):
+    return first * 2048 + (second - first) * part
+
+
+def _between(old, new):
+    """Of each of `new` pixels of a side: index of the old pixel before it and after it, and where it is, in 2048ths."""
+    ratio = tf.cast(old, tf.float32) / tf.cast(new, tf.float32)
+    places = tf.range(tf.cast(new, tf.float32)) * ratio + (0.5 * ratio - 0.5)
+    places = tf.clip_by_value(places, 0.0, tf.cast(old - 1, tf.float32))
+    first = tf.cast(places, tf.int32)
+    part = tf.cast(tf.round((places - tf.cast(first, tf.float32)) * 2048), tf.int32)
+    return first, tf.minimum(first + 1, old - 1), part
+
+
+def _shifted(x, bits):
+    """x / 2^bits in whole numbers, halves up."""
+    return tf.bitwise.right_shift(x + 2 ** (bits - 1), bits)
+
+
+# What XNNPACK computes by whole numbers of its own; other results are the same whichever way they are computed.
+IN_WHOLES = {
+    layers.Add: _added,
+    LeakyReLU: _leaky,
+    Requantized: _requantized,
+    ResizeLike: _resized,
+    layers.UpSampling2D: _resized,
+}
+
+
+def _rounded(x):
+    """x in whole numbers, halves to even, with the gradient of x."""
+    return x + tf.stop_gradient(tf.round(x) - x)
 
 
 # Operations whose output has a range of its own; fakequant.MOVERS have their (first) input's.
@@ -151,7 +259,14 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
         found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
     fixed = {layer.name: fakequant.GATE for layer in model.layers if _is_sigmoid(layer)}
     fixed |= {leaders["pixels"]: fakequant.PIXELS, leaders[model.layers[-1].name]: fakequant.PIXELS}
-    return _aligned(model, {name: (found | fixed)[leader] for name, leader in leaders.items()})
+    return _aligned(model, {name: _with_zero((found | fixed)[leader]) for name, leader in leaders.items()})
+
+
+def _with_zero(bounds):
+    """A range moved by less than a step, so that zero is one of its 256 values, and the same one for all who round."""
+    step = _step(bounds)
+    below = round(-bounds[0] / step)
+    return -below * step, (255 - below) * step
 
 
 def _aligned(model, ranges):
@@ -177,8 +292,12 @@ def _slope(layer):
 
 
 def minmax(values, slope=1.0):
-    """The range of the values and 0, which a range of TFLite must hold."""
-    return min(0.0, float(values.min())), max(1e-6, float(values.max()))  # 1e-6: where a ReLU never fires
+    """The range of the values and 0, which a range of TFLite must hold; 0 to 1 where a ReLU never fires.
+
+    A tiny range instead would be one that XNNPACK refuses: it multiplies by less than 256.
+    """
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    return low, high if high > low else 1.0
 
 
 def least_error(values, slope=1.0):
@@ -214,17 +333,50 @@ def simulate(model, ranges, *, for_converter=False):
         if for_converter and isinstance(layer, Requantized) and layer.name != "pixels":
             output = None
         step = _step(ranges[graph.parents(layer)[0].name]) if isinstance(layer, layers.Conv2D) else None
-        config = layer.get_config()
-        if isinstance(layer, LeakyReLU):
-            config["alpha"] = _stored_slope(layer.alpha, ranges[graph.parents(layer)[0].name], output)
-        rule = Rule(output, step, halves_up=isinstance(layer, LeakyReLU) and not for_converter)
-        wrapper = quantization.QuantizeWrapperV2(type(layer).from_config(config), rule, name=layer.name)
+        rule = Rule(output, step)
+        inner = _for_converter(layer, ranges) if for_converter else _as_xnnpack(layer, ranges)
+        wrapper = quantization.QuantizeWrapperV2(inner, rule, name=layer.name)
         outputs = wrapper(inputs)
         for variable, value in zip(wrapper.trainable_variables, layer.get_weights(), strict=True):
             variable.assign(value)
         return outputs
 
     return graph.rebuilt(model, call)
+
+
+def _for_converter(layer, ranges):
+    """A fresh layer like one from operations, with what XNNPACK makes of a LeakyReLU's slope."""
+    config = layer.get_config()
+    if isinstance(layer, LeakyReLU):
+        config["alpha"] = _stored_slope(layer.alpha, ranges[graph.parents(layer)[0].name], ranges[layer.name])
+    return type(layer).from_config(config)
+
+
+def _as_xnnpack(layer, ranges):
+    """As _for_converter, with XNNPACK's arithmetic where its result depends on it."""
+    if not isinstance(layer, (layers.Conv2D, *IN_WHOLES)) or layer.name == "pixels":
+        return _for_converter(layer, ranges)
+    # A ReLU that is one operation with the layer has the range of both.
+    given = _step(ranges.get(layer.name) or ranges[graph.children(layer)[0].name])
+    taken = [_step(ranges[parent.name]) for parent in graph.parents(layer)]
+    if isinstance(layer, layers.Conv2D):
+        return WholeConv2D(**layer.get_config(), input_step=taken[0], output_step=given)
+    return InWholes(type(layer).from_config(layer.get_config()), IN_WHOLES[type(layer)], taken, given)
+
+
+def stored(twin):
+    """The weights of a model from simulate as its file holds them, in the order of its trainable variables.
+
+    Where a number lies halfway between two steps, converters and twins round it as they like; these are round already.
+    """
+    values = []
+    for wrapper in twin.layers:
+        if wrapper.trainable_variables:
+            step = wrapper.quantize_config.input_step
+            kernel, *bias = wrapper.trainable_variables
+            values.append(_Kernel(step, *bias)(kernel, False, {}))
+            values.extend(_Bias(step, kernel)(b, False, {}) for b in bias)
+    return values
 
 
 def _stored_slope(slope, taken, given):
@@ -234,19 +386,19 @@ def _stored_slope(slope, taken, given):
 
 
 def _step(bounds):
-    """What a tensor of a range is stored in multiples of."""
-    low, high = bounds
-    return max(high - low, 1e-20) / 255
+    """What a tensor of a range is stored in multiples of, to the last bit as the file has it: a float32's value."""
+    low, high = np.float32(bounds).astype(np.float64)
+    return float(np.float32(max(high - low, 1e-20) / 255))
 
 
 class Rule(quantization.QuantizeConfig):
     """How tfmot quantizes a layer: kernel and bias where there are any, the output unless its range is None.
 
-    input_step: what the values that a convolution takes are multiples of. halves_up: see _HalvesUp.
+    input_step: what the values that a convolution takes are multiples of.
     """
 
-    def __init__(self, output, input_step=None, halves_up=False):
-        self.output, self.input_step, self.halves_up = output, input_step, halves_up
+    def __init__(self, output, input_step=None):
+        self.output, self.input_step = output, input_step
 
     def get_weights_and_quantizers(self, layer):
         if not isinstance(layer, layers.Conv2D):
@@ -271,18 +423,10 @@ class Rule(quantization.QuantizeConfig):
     def get_output_quantizers(self, layer):
         if self.output is None:
             return []
-        kind = _HalvesUp if self.halves_up else quantization.quantizers.FixedQuantizer
-        return [kind(8, *self.output, False)]
+        return [quantization.quantizers.FixedQuantizer(8, *self.output, False)]
 
     def get_config(self):
-        return {"output": self.output, "input_step": self.input_step, "halves_up": self.halves_up}
-
-
-class _HalvesUp(quantization.quantizers.FixedQuantizer):
-    """Rounds halves up, not by the accident of float arithmetic; between them nothing lies closer than a 256th."""
-
-    def __call__(self, inputs, training, weights, **kwargs):
-        return super().__call__(inputs + _step((self.init_min, self.init_max)) / 1024, training, weights, **kwargs)
+        return {"output": self.output, "input_step": self.input_step}
 
 
 class _WithoutState(quantization.quantizers.Quantizer):

@@ -64,9 +64,7 @@ def test_the_file_computes_what_the_twin_computes(folded, name):
     assert (wanted == wanted.round()).all()
     file = runtime.Model(content)
     difference = np.abs(np.stack([file.upscale(image) for image in lr]) - wanted)
-    assert np.mean(difference <= 1) > 0.999
-    # Measured with XNNPACK: 0.92 with splits, else 0.99 and more.
-    assert np.mean(difference == 0) > 0.9
+    assert np.mean(difference == 0) > 0.999  # all of them, with XNNPACK on the machine of BUILD_NOTES.md
 
 
 def test_operations_keep_the_function(folded):
@@ -95,7 +93,7 @@ def test_what_a_sigmoid_does_not_tell_apart_gets_no_steps():
     gate = keras.layers.Activation("sigmoid")(keras.layers.Conv2D(3, 1, name="conv")(x))  # in the hundreds
     model = simulation.operations(keras.Model(x, keras.layers.Multiply()([x, gate])))
     low, high = simulation.calibrate(model, FRAMES, simulation.minmax)["conv"]
-    assert max(-low, high) == pytest.approx(6.24)
+    assert max(-low, high) == pytest.approx(6.24, abs=0.5 * 2 * 6.24 / 255)
 
 
 def test_a_leaky_relu_is_given_whole_256ths():
@@ -106,7 +104,8 @@ def test_a_leaky_relu_is_given_whole_256ths():
     model = simulation.operations(keras.Model(x, keras.layers.Conv2D(3, 1)(y)))
     ranges = simulation.calibrate(model, FRAMES, simulation.minmax)
     ratio = 256 * (np.ptp(ranges["conv"]) / np.ptp(ranges["lrelu"]))
-    slope = float(simulation.simulate(model, ranges).get_layer("lrelu").layer.alpha)
+    twin = simulation.simulate(model, ranges, for_converter=True)
+    slope = float(twin.get_layer("lrelu").layer.alpha)
     assert ratio == pytest.approx(round(ratio), abs=1e-4)
     assert slope * ratio == pytest.approx(round(slope * ratio), abs=1e-4)
     assert slope == pytest.approx(0.05, abs=0.005)
@@ -147,6 +146,17 @@ def test_least_error_gives_up_an_outlier_but_not_small_values(rng):
     assert low == pytest.approx(-1, abs=0.05)
     # Behind a LeakyReLU negative values hardly count.
     assert simulation.least_error(values, slope=0.05)[0] > low + 0.02
+
+
+@pytest.mark.parametrize("fit", [simulation.minmax, simulation.least_error])
+def test_a_relu_that_never_fires_has_a_range_that_xnnpack_takes(fit):
+    x = keras.Input((None, None, 3))
+    conv = keras.layers.Conv2D(3, 1, name="conv")
+    model = keras.Model(x, keras.layers.Add()([x, keras.layers.ReLU()(conv(x))]))
+    conv.set_weights([np.full((1, 1, 3, 3), -10, np.float32), np.zeros(3, np.float32)])
+    ranges = simulation.calibrate(simulation.operations(model), FRAMES, fit)
+    sr = runtime.Model(qat.to_tflite(model, list(ranges.values()), height=64, width=64)).upscale(FRAMES[0])
+    np.testing.assert_array_equal(sr, FRAMES[0])
 
 
 def test_an_unknown_layer_is_refused():
