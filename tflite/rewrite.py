@@ -105,11 +105,14 @@ def unroll_skip(model):
     last(deep + first(x)) = last(deep) + long_skip(patches(x)): patches lays the pixels that the first convolution reads
     side by side as channels, and white for its bias, so that beyond the border there is zero where that convolution's
     output was padded by zero. In int8, patches are pixels exactly, where the first convolution's output is rounded and
-    shares a scale with deep. A model without such a skip comes back as it is.
+    shares a scale with deep. Raises ValueError for a model without such a skip.
     """
     skip = _long_skip(model)
     if skip is None:
-        return model
+        raise ValueError(
+            "--exact_skip is for networks that add their first convolution's output to a later one, as RFDN does; "
+            "this one does not, so leave it out"
+        )
     first, total, last = skip
     (deep,) = (i for i, parent in enumerate(graph.parents(total)) if parent is not first)
     patches_kernel, long_kernel = _patches_of(first), _through(first, last)

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -70,9 +71,10 @@ def test_unrolling_the_skip_is_exact_up_to_the_border(esa):
     assert (patches[..., 12:15] == LR[0]).all()
 
 
-def test_a_network_without_that_skip_comes_back(folded):
+def test_a_network_without_that_skip_is_refused(folded):
     has_skip = "LR_conv" in [layer.name for layer in folded.layers]
-    assert (rewrite.unroll_skip(folded) is folded) != has_skip
+    with contextlib.nullcontext() if has_skip else pytest.raises(ValueError, match="--exact_skip is for networks that"):
+        rewrite.unroll_skip(folded)
 
 
 def test_equalizing_keeps_the_function_and_lowers_the_noise(folded):
