@@ -133,7 +133,8 @@ def card(name, summary, settings, result):
         machine=f"{facts['cores']} cores of {facts['processor']}",
         settings="; ".join(_differences(stage) for stage in row.stages)
         + f"; optimizer {row.optimizer}"
-        + (f"; starts from {row.starts_from}" if row.starts_from else ""),
+        + (f"; starts from {row.starts_from}" if row.starts_from else "")
+        + (f" ({row.note})" if row.note else ""),
         seed=settings["seed"],
         valid_images=settings["valid_images"],
         data=row.data,

@@ -18,7 +18,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from keras_rfdn.layers import Contrast, LeakyReLU, ResizeLike, Split
-from tflite import fakequant, graph
+from tflite import fakequant, graph, xnnpack
 from tflite.ranges import SATURATED
 
 SHRINK = np.linspace(1, 0.1, 46)  # parts of a range that least_error tries
@@ -56,112 +56,14 @@ class Requantized(layers.Layer):
         return tf.identity(inputs)
 
 
-class WholeConv2D(layers.Conv2D):
-    """A convolution as XNNPACK computes it: in whole numbers, times one float32 per channel, rounded half to even.
-
-    Whole numbers are exact in float32 below 2^24, which sums of 3x3 kernels of some hundred channels stay below. Float
-    sums would now and then fall on the other side of a half, and where one value does all that follow from it do.
-    input_step, output_step: of what it takes and gives. The wrapper has rounded kernel and bias when it is called.
-    """
-
-    def __init__(self, *args, input_step, output_step, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.input_step, self.output_step = input_step, output_step
-
-    def call(self, inputs):
-        kernel_step = _divided(_limit(self.kernel, self.bias, self.input_step), 127)
-        taken = _rounded(inputs / self.input_step)
-        total = tf.nn.conv2d(taken, _rounded(self.kernel / kernel_step), self.strides, self.padding.upper())
-        if self.use_bias:
-            total += _rounded(self.bias / (self.input_step * kernel_step))
-        factor = _divided(self.input_step * kernel_step, self.output_step)
-        return _rounded(total * factor) * self.output_step
-
-
-def _divided(x, number):
-    """x / number, to the last bit of float32, whatever TensorFlow's graph optimizer makes of divisions by constants."""
-    return tf.cast(tf.cast(x, tf.float64) / number, tf.float32)
-
-
-class InWholes(layers.Layer):
-    """A layer whose result is rounded by the whole numbers that XNNPACK's kernel rounds it by; the gradient is its own.
-
-    layer: what it stands for. whole(self, taken, smooth): int32 inputs in multiples of self.steps -> the result in
-    multiples of self.step; smooth is what layer gives.
-    """
-
-    def __init__(self, layer, whole, steps, step):
-        super().__init__(name=layer.name)
-        self.layer, self.whole, self.steps, self.step = layer, whole, steps, step
-
-    def call(self, inputs):
-        smooth = self.layer(inputs)
-        tensors = tf.nest.flatten(inputs)
-        taken = [tf.cast(tf.round(x / step), tf.int32) for x, step in zip(tensors, self.steps, strict=True)]
-        whole = tf.cast(self.whole(self, taken, smooth), tf.float32)
-        return smooth + tf.stop_gradient(whole * self.step - smooth)
-
-
-def _requantized(op, taken, _):
-    """A factor in whole 256ths."""
-    return _shifted(taken[0] * round(256 * op.steps[0] / op.step), 8)
-
-
-def _leaky(op, taken, _):
-    """Two factors in whole 256ths."""
-    factor = 256 * op.steps[0] / op.step
-    slope = float(op.layer.alpha)
-    return _shifted(taken[0] * tf.where(taken[0] < 0, round(factor * slope), round(factor)), 8)
-
-
-def _added(op, taken, _):
-    """Factors in 21 bits or less, the larger one in just as many."""
-    factors = [step / op.step for step in op.steps]
-    shift = 21 - math.frexp(max(factors))[1]
-    return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, factors, strict=True)), shift)
-
-
-def _resized(_, taken, smooth):
-    """Places between pixels in whole 2048ths."""
-    x, size = taken[0], tf.shape(smooth)[1:3]
-    (top, bottom, down), (left, right, across) = (_between(tf.shape(x)[i + 1], size[i]) for i in range(2))
-    rows = [tf.gather(x, row, axis=1) for row in (top, bottom)]
-    upper, lower = (_mixed(tf.gather(r, left, axis=2), tf.gather(r, right, axis=2), across[:, None]) for r in rows)
-    return _shifted(_mixed(upper, lower, down[:, None, None]), 22)
-
-
-def _mixed(first, second, part):
-    return first * 2048 + (second - first) * part
-
-
-def _between(old, new):
-    """Of each of `new` pixels of a side: index of the old pixel before it and after it, and where it is, in 2048ths."""
-    ratio = tf.cast(old, tf.float32) / tf.cast(new, tf.float32)
-    places = tf.range(tf.cast(new, tf.float32)) * ratio + (0.5 * ratio - 0.5)
-    places = tf.clip_by_value(places, 0.0, tf.cast(old - 1, tf.float32))
-    first = tf.cast(places, tf.int32)
-    part = tf.cast(tf.round((places - tf.cast(first, tf.float32)) * 2048), tf.int32)
-    return first, tf.minimum(first + 1, old - 1), part
-
-
-def _shifted(x, bits):
-    """x / 2^bits in whole numbers, halves up."""
-    return tf.bitwise.right_shift(x + 2 ** (bits - 1), bits)
-
-
-# What XNNPACK computes by whole numbers of its own; other results are the same whichever way they are computed.
+# What XNNPACK computes by whole numbers of its own, besides convolutions.
 IN_WHOLES = {
-    layers.Add: _added,
-    LeakyReLU: _leaky,
-    Requantized: _requantized,
-    ResizeLike: _resized,
-    layers.UpSampling2D: _resized,
+    layers.Add: xnnpack.added,
+    LeakyReLU: xnnpack.leaky,
+    Requantized: xnnpack.requantized,
+    ResizeLike: xnnpack.resized,
+    layers.UpSampling2D: xnnpack.resized,
 }
-
-
-def _rounded(x):
-    """x in whole numbers, halves to even, with the gradient of x."""
-    return x + tf.stop_gradient(tf.round(x) - x)
 
 
 # Operations whose output has a range of its own; fakequant.MOVERS have their (first) input's.
@@ -360,8 +262,8 @@ def _as_xnnpack(layer, ranges):
     given = _step(ranges.get(layer.name) or ranges[graph.children(layer)[0].name])
     taken = [_step(ranges[parent.name]) for parent in graph.parents(layer)]
     if isinstance(layer, layers.Conv2D):
-        return WholeConv2D(**layer.get_config(), input_step=taken[0], output_step=given)
-    return InWholes(type(layer).from_config(layer.get_config()), IN_WHOLES[type(layer)], taken, given)
+        return xnnpack.WholeConv2D(**layer.get_config(), input_step=taken[0], output_step=given)
+    return xnnpack.InWholes(type(layer).from_config(layer.get_config()), IN_WHOLES[type(layer)], taken, given)
 
 
 def stored(twin):
@@ -446,7 +348,7 @@ class _Kernel(_WithoutState):
         self.input_step, self.bias = input_step, bias
 
     def __call__(self, inputs, training, weights, **kwargs):
-        limit = _limit(inputs, self.bias, self.input_step)
+        limit = xnnpack.limit(inputs, self.bias, self.input_step)
         return tf.quantization.fake_quant_with_min_max_vars_per_channel(inputs, -limit, limit, narrow_range=True)
 
 
@@ -457,17 +359,5 @@ class _Bias(_WithoutState):
         self.input_step, self.kernel = input_step, kernel
 
     def __call__(self, inputs, training, weights, **kwargs):
-        step = self.input_step * _limit(self.kernel, inputs, self.input_step) / 127
+        step = self.input_step * xnnpack.limit(self.kernel, inputs, self.input_step) / 127
         return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
-
-
-def _limit(kernel, bias, input_step):
-    """Largest magnitude of each output channel, or what keeps its bias within 2^30 steps where that is more.
-
-    A bias is stored as an int32 in steps of the input's times the kernel's: a channel of tiny numbers would have none
-    that fits, and the converter says nothing.
-    """
-    limit = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20)
-    if bias is not None:
-        limit = tf.maximum(limit, tf.abs(bias) * (127 / 2**30 / input_step))
-    return tf.stop_gradient(limit)
