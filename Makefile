@@ -13,7 +13,7 @@ SHARED ?= ../shared
 DATA ?= $(SHARED)/data/train
 VALID ?= $(SHARED)/data/valid/DIV2K100_crops
 # In the order in which one starts from another's weights.
-SHIPPED := e-rfdn-x4 e-rfdn-x2 rfdn-mobile-x4
+SHIPPED := e-rfdn-x4 e-rfdn-x3 e-rfdn-x2 rfdn-mobile-x4 rfdn-mobile-x2 rfdn-x4
 PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test test-slow reproduce check-int8 format clean

@@ -14,6 +14,7 @@ from keras_rfdn.config import SMALLEST_INPUT
 
 SCHEDULES = ("halving", "cosine", "constant")
 LOSSES = ("l1", "l2", "charbonnier")  # the keys of keras_rfdn.losses.LOSSES
+SAMPLINGS = ("image", "area")
 OPTIMIZERS = ("adam", "muon")  # the keys of keras_rfdn.optimizers.OPTIMIZERS
 
 
@@ -29,6 +30,7 @@ class Stage:
     halve_every: int = 200_000  # updates
     warmup: int = 0  # updates in which the learning rate rises from 0
     loss: str = "l1"
+    sampling: str = "image"  # patches of every image equally often, or, area, of larger images more often
 
     def check(self):
         """Raises ValueError, naming the flag, for a setting that cannot be trained with."""
@@ -37,7 +39,7 @@ class Stage:
                 raise ValueError(f"--{field} must be above 0, got {getattr(self, field)}")
         if self.warmup < 0:
             raise ValueError(f"--warmup must be 0 or above, got {self.warmup}")
-        for field, choices in (("schedule", SCHEDULES), ("loss", LOSSES)):
+        for field, choices in (("schedule", SCHEDULES), ("loss", LOSSES), ("sampling", SAMPLINGS)):
             if getattr(self, field) not in choices:
                 raise ValueError(f"--{field} must be one of {', '.join(choices)}, got {getattr(self, field)}")
         if self.patch < SMALLEST_INPUT:
@@ -62,6 +64,7 @@ class Recipe:
     starts_from: str | None = None  # recipe whose weights, all but the last convolution, it starts from
     ema: float = 0.0  # decay of the moving average of weights that is validated and kept; 0: the weights themselves
     clip_norm: float = 0.0  # largest norm of all gradients together; 0: not clipped
+    note: str = ""  # in what the run behind shipped weights differed
 
     @property
     def steps(self):
@@ -101,16 +104,36 @@ RECIPES = {
     ),
     # The weights in keras_rfdn/weights/, of what two CPU cores can do in some hours.
     "shipped-e-rfdn-x4": Recipe(
-        **_OURS, expected="Set5 31.46, BSD100 27.30 dB", mult_adds=6.08e13, variant="e-rfdn", scale=4,
-        stages=(Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),),
+        **_OURS, expected="Set5 31.46, BSD100 27.30 dB", mult_adds=1.92e14, variant="e-rfdn", scale=4,
+        stages=(
+            Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),
+            Stage(10_000, 8, 32, 2e-3, "cosine", warmup=100),
+            Stage(3000, 8, 32, 1e-3, "cosine", warmup=50, sampling="area"),
+        ),
+        note="from the second stage on it had one core, and in the third its optimizer began anew",
     ),
     "shipped-e-rfdn-x2": Recipe(
         **_OURS, expected="Set5 37.48, BSD100 31.84 dB", mult_adds=1.46e13, variant="e-rfdn", scale=2,
         stages=(Stage(1500, 8, 32, 2e-3, "cosine", warmup=50),), starts_from="shipped-e-rfdn-x4",
+        note="it started from x4's weights after the first stage of x4",
+    ),
+    "shipped-e-rfdn-x3": Recipe(
+        **_OURS, expected="Set5 33.67, BSD100 28.78 dB", mult_adds=1.48e13, variant="e-rfdn", scale=3,
+        stages=(Stage(1500, 8, 32, 2e-3, "cosine", warmup=50),), starts_from="shipped-e-rfdn-x4",
+        note="it started from x4's weights after the first stage of x4, and had one core",
+    ),
+    "shipped-rfdn-x4": Recipe(
+        **_OURS, expected="", mult_adds=3.98e13, variant="rfdn", scale=4,
+        stages=(Stage(3000, 8, 32, 3e-3, "cosine", warmup=200),), note="it had one core",
     ),
     "shipped-rfdn-mobile-x4": Recipe(
         **_OURS, expected="Set5 31.36, BSD100 27.27 dB", mult_adds=2.39e13, variant="rfdn-mobile", scale=4,
         stages=(Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),),
+    ),
+    "shipped-rfdn-mobile-x2": Recipe(
+        **_OURS, expected="Set5 37.44, BSD100 31.82 dB", mult_adds=7.46e12, variant="rfdn-mobile", scale=2,
+        stages=(Stage(2000, 8, 32, 2e-3, "cosine", warmup=50),), starts_from="shipped-rfdn-mobile-x4",
+        note="it had one core",
     ),
     # The report counts in epochs: 1,000 of them at L1, halving every 200. Read as 1,000 updates each, as EDSR's code,
     # which the authors' framework grew from, defines an epoch. How long L2 went on it does not say.

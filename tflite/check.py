@@ -52,8 +52,11 @@ def _shipped(name, images, loss_db):
 BOUNDS = (
     _shipped("e-rfdn-x4", "data/benchmark/Set5", 0.03),
     _shipped("e-rfdn-x4", "data/benchmark/BSD100", 0.02),
+    _shipped("e-rfdn-x3", "data/benchmark/Set5", 0.03),
     _shipped("e-rfdn-x2", "data/benchmark/Set5", 0.05),
+    _shipped("rfdn-x4", "data/benchmark/Set5", 0.03),
     _shipped("rfdn-mobile-x4", "data/benchmark/Set5", 0.02),
+    _shipped("rfdn-mobile-x2", "data/benchmark/Set5", 0.02),
     Bound("weights/RFDN_AIM.pth", "data/benchmark/Set5", 0.13, calibration="data/train"),
     Bound("weights/RFDN_AIM.pth", "data/benchmark/BSD100", 0.06, calibration="data/train"),
 )
