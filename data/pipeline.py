@@ -83,13 +83,6 @@ def at_least(pairs, smallest):
     return kept
 
 
-def by_area(pairs):
-    """A cache's pairs, each as many times as its LR image is larger than their median, at least once."""
-    areas = np.array([math.prod(lr.shape[:2]) for lr, _ in pairs])
-    times = np.maximum(1, np.rint(areas / np.median(areas)).astype(int))
-    return [pair for pair, count in zip(pairs, times, strict=True) for _ in range(count)]
-
-
 def _in_memory(source):
     """Every pair; stops as soon as those decoded, by their mean, foretell more than the memory that was available."""
     available, pairs, total = memory.available(), [], 0

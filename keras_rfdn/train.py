@@ -52,8 +52,6 @@ class TrainConfig:
     halve_every: int = 200_000  # updates
     warmup: int = 0  # updates in which the learning rate rises from 0
     loss: str = simple_parsing.choice(*recipes.LOSSES, default="l1")
-    # image: patches of every image equally often; area: of an image the more often the larger it is
-    sampling: str = simple_parsing.choice(*recipes.SAMPLINGS, default="image")
     # muon takes far fewer updates to the same loss than the paper's adam (keras_rfdn/optimizers.py)
     optimizer: str = simple_parsing.choice(*recipes.OPTIMIZERS, default="adam")
     ema: float = 0.0  # decay of a moving average of the weights, which then is what is validated and kept: 0.999, say
@@ -93,7 +91,7 @@ def main(config):
         if config.extra_data is not None:
             extra = folders.find_pairs(config.extra_data, config.scale, skip_broken=config.skip_broken)
             pairs += pipeline.cache(extra, config.cache, smallest=smallest)
-        of_stage = [_of_stage(pairs, stage) for stage in stages]
+        of_stage = [pipeline.at_least(pairs, stage.patch) for stage in stages]
         valid = pipeline.held(valid_source, config.valid_images)
         logging.info("%d training images, %d to validate on, workdir %s", len(pairs), len(valid), folder)
 
@@ -198,12 +196,6 @@ def summary(trainer, config, folder):
     cells = [[key, f"{value:.4g}" if isinstance(value, float) else value] for key, value in result.items()]
     print(report.table(["run", str(folder)], cells))
     return result
-
-
-def _of_stage(pairs, stage):
-    """The images that a stage draws patches from, those that it draws more often several times."""
-    large = pipeline.at_least(pairs, stage.patch)
-    return pipeline.by_area(large) if stage.sampling == "area" else large
 
 
 def _init(config):

@@ -184,12 +184,6 @@ def test_small_images_are_left_out(tmp_path, where):
         pipeline.cache(Source([]), tmp_path / "of none" if where == tmp_path else where)
 
 
-def test_larger_images_come_more_often_by_area():
-    pairs = pipeline.cache(Source([(20, 20), (40, 40), (40, 40), (80, 60)]))
-    found = [lr.shape[:2] for lr, _ in pipeline.by_area(pairs)]
-    assert found == [(10, 10), (20, 20), (20, 20), (40, 30), (40, 30), (40, 30)]
-
-
 def test_memory_that_will_not_hold_the_images_is_refused_early(monkeypatch, tmp_path):
     count, pair_bytes = 100, (16 * 16 + 8 * 8) * 3
     monkeypatch.setattr(memory, "available", lambda: int(count * pair_bytes / pipeline.MEMORY_SHARE) + 1)

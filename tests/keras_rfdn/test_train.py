@@ -151,7 +151,6 @@ def test_divergence_leaves_the_last_good_weights(finished, config, batches, vali
         ({"schedule": "linear"}, "--schedule must be one of halving, cosine, constant, got linear"),
         ({"mixed_precision": "float8"}, "--mixed_precision must be one of float32, float16, bfloat16, got float8"),
         ({"loss": "l3"}, "--loss must be one of l1, l2, charbonnier, got l3"),
-        ({"sampling": "sky"}, "--sampling must be one of image, area, got sky"),
         ({"strategy": "tpu"}, "--strategy must be one of one, mirrored, multiworker, got tpu"),
         ({"ema": 1.0}, "--ema must be from 0 to below 1, got 1"),
         ({"clip_norm": -1}, "--clip_norm must be 0 or above, got -1"),
@@ -248,12 +247,6 @@ def test_extra_data_is_trained_on_too(finished, config, photos, caplog):
     caplog.set_level("INFO", logger="absl")
     train.main(dataclasses.replace(config, extra_data=str(photos), steps=1))
     assert "11 training images, 1 to validate on" in caplog.text
-
-
-def test_a_stage_may_draw_from_larger_images_more_often(rng):
-    pairs = [(rng.random((side, side, 3)), None) for side in (16, 16, 32)]
-    by_image, by_area = (train._of_stage(pairs, recipes.Stage(patch=16, sampling=s)) for s in recipes.SAMPLINGS)
-    assert ([len(lr) for lr, _ in by_image], [len(lr) for lr, _ in by_area]) == ([16, 16, 32], [16, 16, 32, 32, 32, 32])
 
 
 def test_an_image_is_left_out_of_stages_alone_whose_patch_it_is_too_small_for(config, tmp_path, monkeypatch):
