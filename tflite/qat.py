@@ -121,8 +121,7 @@ def prepared(model, pairs, config, folder):
     """
     ready = quantize.rewritten(model, exact_skip=config.exact_skip)
     if not (folder / PREPARED).exists():
-        frames = list(calibration.patches(_named(pairs), count=config.frames, seed=config.seed))
-        rounded = quantize.quantize(model, frames, exact_skip=config.exact_skip).model
+        rounded = quantize.quantize(model, _frames(pairs, config), exact_skip=config.exact_skip).model
         with files.whole(folder / PREPARED) as partial:
             rounded.save_weights(partial, save_format="h5")
     ready.load_weights(folder / PREPARED)
@@ -263,14 +262,16 @@ def _size(weights):
 
 
 def _calibrated(operations, pairs, config):
-    # Patches as they are: the seams of calibration.frames' mosaics would widen ranges by what no image has.
-    frames = calibration.patches(_named(pairs), count=config.frames, seed=config.seed)
-    return list(simulation.calibrate(operations, frames, simulation.least_error).values())
+    return list(simulation.calibrate(operations, _frames(pairs, config), simulation.least_error).values())
 
 
-def _named(pairs):
-    """Items as data.folders gives them, of (lr, hr) alone."""
-    return [("", *pair) for pair in pairs]
+def _frames(pairs, config):
+    """What kernels are rounded and ranges taken on: patches as they are.
+
+    The seams of calibration.frames' mosaics would widen ranges by what no image has.
+    """
+    named = [("", *pair) for pair in pairs]  # items as data.folders gives them
+    return list(calibration.patches(named, count=config.frames, seed=config.seed))
 
 
 def _ranges(folder):

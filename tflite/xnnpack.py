@@ -115,7 +115,7 @@ def limit(kernel, bias, input_step):
     A bias is stored as an int32 in steps of the input's times the kernel's: a channel of tiny numbers would have none
     that fits, and the converter says nothing.
     """
-    limit = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20)
+    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20)
     if bias is not None:
-        limit = tf.maximum(limit, tf.abs(bias) * (127 / 2**30 / input_step))
-    return tf.stop_gradient(limit)
+        largest = tf.maximum(largest, tf.abs(bias) * (127 / 2**30 / input_step))
+    return tf.stop_gradient(largest)
