@@ -127,7 +127,10 @@ def to_tflite(network, model, precision, frames=()):
     """
     # Straight from the traced function: from_keras_model would write a SavedModel to disk and read it again first.
     traced = tf.function(network, autograph=False).get_concrete_function(tf.TensorSpec(model.input_shape, name="lr"))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
+    # In place of the model itself, of which the converter would trace every layer.
+    holder = tf.Module()
+    holder.variables_of_model = model.variables
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
     PRECISIONS[precision](converter, frames)
     content = converter.convert()
     return pixels_out(content) if precision in ("int8_plain", "int16x8") else content

@@ -10,10 +10,10 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from data import bicubic, sample
-from keras_rfdn import checkpoint, command, evaluate, report, train, upscale
+from data import bicubic, files, sample
+from keras_rfdn import checkpoint, command, evaluate, pictures, report, train, upscale
 from tflite import benchmark, convert, validate
 
 SCALE = 4
@@ -114,14 +114,10 @@ def draw(versions, path, *, crop):
     crop: top, left and side in HR pixels.
     """
     top, left, side = crop
-    panels = []
-    for name, image in versions.items():
-        part = Image.fromarray(image[top : top + side, left : left + side])
-        panel = Image.new("RGB", (2 * side, 2 * side + 20), "white")
-        panel.paste(part.resize((2 * side, 2 * side), Image.Resampling.NEAREST), (0, 20))
-        ImageDraw.Draw(panel).text((6, 4), name, fill="black")
-        panels.append(np.asarray(panel))
-    Image.fromarray(np.concatenate(panels, axis=1)).save(path)
+    crop = slice(top, top + side), slice(left, left + side)
+    panels = [pictures.panel(image[crop], name, factor=2) for name, image in versions.items()]
+    with files.whole(path) as partial:
+        Image.fromarray(np.concatenate(panels, axis=1)).save(partial)
 
 
 if __name__ == "__main__":

@@ -100,15 +100,7 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
     operations = simulation.operations(model, height=height, width=width, batch=1)
     rounded = simulation.simulate(operations, simulation.named(operations, ranges), for_converter=True)
     _set_weights(rounded, simulation.stored(rounded if twin is None else twin))
-    traced = tf.function(functools.partial(rounded, training=False)).get_concrete_function(
-        tf.TensorSpec([1, height, width, 3], name="lr")
-    )
-    # In place of the model itself, of which the converter would trace every layer.
-    holder = tf.Module()
-    holder.variables_of_model = rounded.variables
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
-    convert.int8(converter, ())
-    content = converter.convert()
+    content = convert.to_tflite(functools.partial(rounded, training=False), rounded, "int8")
     if floats := describe.describe(content).float_operators:
         raise RuntimeError(f"TFLite's converter left operations in float: {floats}")
     return content

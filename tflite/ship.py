@@ -13,10 +13,10 @@ import shutil
 
 import numpy as np
 import simple_parsing
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from data import bicubic, files, folders
-from keras_rfdn import checkpoint, command, evaluate, recipes, report, shipped, tables, upscale
+from keras_rfdn import checkpoint, command, evaluate, pictures, recipes, report, shipped, tables, upscale
 from keras_rfdn.config import name_of
 from tflite import benchmark, convert
 
@@ -171,19 +171,11 @@ def draw(weights, int8, kodak, path):
         lr, hr = pairs[name]
         versions = {"bicubic": bicubic.upscale(lr, scale)} | {key: f(lr) for key, f in upscalers.items()}
         crop = slice(top, top + SIDE), slice(left, left + SIDE)
-        panels = [_panel(image[crop], f"{label}, {key}") for key, image in (versions | {"original": hr}).items()]
-        columns.append(np.concatenate(panels))
+        versions |= {"original": hr}
+        panels = (pictures.panel(image[crop], f"{label}, {key}", factor=1.5) for key, image in versions.items())
+        columns.append(np.concatenate(list(panels)))
     with files.whole(path) as partial:
         Image.fromarray(np.concatenate(columns, axis=1)).save(partial)
-
-
-def _panel(crop, label):
-    """A crop at one and a half times its size under its label."""
-    side = SIDE * 3 // 2
-    panel = Image.new("RGB", (side + 4, side + 18), "white")
-    panel.paste(Image.fromarray(crop).resize((side, side), Image.Resampling.NEAREST), (2, 16))
-    ImageDraw.Draw(panel).text((4, 2), label, fill="black")
-    return np.asarray(panel)
 
 
 def _json(path):
