@@ -31,14 +31,16 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
         )
     )
     out = tmp_path / "weights"
-    reports = ship.main(ship.ShipConfig((str(run),), sets=(folder,), calibration=folder, out=str(out)))
+    monkeypatch.setattr(ship, "CROPS", {"soft": ("00", 8, 16)})
+    monkeypatch.setattr(ship, "SIDE", 64)
+    monkeypatch.chdir(tmp_path)
+    reports = ship.main(ship.ShipConfig((str(run),), sets=(folder,), calibration=folder, out=str(out), pictures=folder))
     names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert (out / "tiny-x2.h5").read_bytes() == (run / "best.h5").read_bytes()
     (tensor,) = describe.describe(out / "tiny-x2_int8.tflite").inputs
     assert (tensor.dtype, tensor.shape[1:3]) == ("uint8", (-1, -1))
     monkeypatch.setattr(shipped, "FOLDER", out)
-    monkeypatch.chdir(tmp_path)
     assert checkpoint.resolve(variant="tiny", scale=2) == out / "tiny-x2.h5"
 
     card = (out / "tiny-x2.md").read_text()
@@ -46,6 +48,12 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
     assert f"int8 loses {floats - int8:.3f} dB on Noise" in card
     assert f"{floats:.2f}" in card
     assert "3 updates of 2 patches" in card
+    assert "64 million patches, this one 6," in card
+    assert "(../../docs/tiny-x2.png)" in card
+    original = np.asarray(Image.open(tmp_path / "Noise" / "00.png"))[8 : 8 + 64, 16 : 16 + 64]
+    drawn = np.asarray(Image.open(tmp_path / "docs" / "tiny-x2.png"))
+    enlarged = Image.fromarray(original).resize((96, 96), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(drawn[-98:-2, 2:-2], enlarged)  # the lowest of four panels
     assert "--seed 4" in card
     assert f"({json.loads((run / 'summary.json').read_text())['best_psnr_y']:.2f} dB" in card
     assert "{" not in card
