@@ -108,8 +108,8 @@ RECIPES = {
             Stage(10_000, 8, 32, 2e-3, "cosine", warmup=100),
             Stage(5000, 8, 48, 1.5e-3, "cosine", warmup=100),
         ),
-        note="in the second and third stage it had one core; the third was a run of its own, --seed 11, from the weights "
-        "of the second",
+        note="in the second and third stage it had one core; the third was a run of its own, --seed 11, from the "
+        "weights of the second",
     ),
     "shipped-e-rfdn-x2": Recipe(
         **_OURS, expected="Set5 37.64, BSD100 31.99 dB", mult_adds=8.76e13, variant="e-rfdn", scale=2,
