@@ -41,7 +41,8 @@ RGB in and out, LR images of any size.
     python -m keras_rfdn.train --recipe {recipe} --data TRAINING --valid VALIDATION --seed {seed}
 
 Recipe, where it is not the paper's: {settings}. The weights are those of the best validation
-({best_psnr_y:.2f} dB on luma, bicubic {bicubic_psnr_y:.2f}) on {valid_images} of DIV2K100_crops, 256x256 parts of DIV2K's validation images.
+({best_psnr_y:.2f} dB on luma, bicubic {bicubic_psnr_y:.2f}) on {valid_images} of DIV2K100_crops, 256x256 parts of
+DIV2K's validation images.
 
 ![validation over updates]({name}.png)
 
