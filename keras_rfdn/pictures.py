@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from data import files
+
 MARGIN, TITLE = 2, 18  # pixels: around a crop, and above it for its name
 
 
@@ -14,3 +16,9 @@ def panel(crop, label, *, factor):
     framed.paste(enlarged, (MARGIN, TITLE))
     ImageDraw.Draw(framed).text((MARGIN + 2, MARGIN + 2), label, fill="black")
     return np.asarray(framed)
+
+
+def write(image, path):
+    """uint8 RGB [h, w, 3] -> an image file, whole or not at all."""
+    with files.whole(path) as partial:
+        Image.fromarray(image).save(partial)

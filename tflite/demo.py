@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from data import bicubic, files, sample
+from data import bicubic, sample
 from keras_rfdn import checkpoint, command, evaluate, pictures, report, train, upscale
 from tflite import benchmark, convert, validate
 
@@ -116,8 +116,7 @@ def draw(versions, path, *, crop):
     top, left, side = crop
     crop = slice(top, top + side), slice(left, left + side)
     panels = [pictures.panel(image[crop], name, factor=2) for name, image in versions.items()]
-    with files.whole(path) as partial:
-        Image.fromarray(np.concatenate(panels, axis=1)).save(partial)
+    pictures.write(np.concatenate(panels, axis=1), path)
 
 
 if __name__ == "__main__":

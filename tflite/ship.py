@@ -13,9 +13,8 @@ import shutil
 
 import numpy as np
 import simple_parsing
-from PIL import Image
 
-from data import bicubic, files, folders
+from data import bicubic, files, folders, images
 from keras_rfdn import checkpoint, command, evaluate, pictures, recipes, report, shipped, tables, upscale
 from keras_rfdn.config import name_of
 from tflite import benchmark, convert
@@ -174,17 +173,16 @@ def draw(weights, int8, kodak, path):
     """Write a picture of CROPS: a row each of bicubic, float, int8 and the original."""
     upscalers = {"float": upscale.open_upscaler(weights)[0], "int8": upscale.open_upscaler(int8)[0]}
     scale = checkpoint.about(weights)[0].scale
-    pairs = {name: (lr, hr) for name, lr, hr in folders.find_pairs(kodak, scale)}
+    paths = {path.stem: path for path in images.find(kodak)}
     columns = []
     for label, (name, top, left) in CROPS.items():
-        lr, hr = pairs[name]
-        versions = {"bicubic": bicubic.upscale(lr, scale)} | {key: f(lr) for key, f in upscalers.items()}
+        _, lr, hr = folders.load_pair(paths[name], None, scale)
+        upscaled = {key: function(lr) for key, function in upscalers.items()}
+        versions = {"bicubic": bicubic.upscale(lr, scale), **upscaled, "original": hr}
         crop = slice(top, top + SIDE), slice(left, left + SIDE)
-        versions |= {"original": hr}
-        panels = (pictures.panel(image[crop], f"{label}, {key}", factor=1.5) for key, image in versions.items())
-        columns.append(np.concatenate(list(panels)))
-    with files.whole(path) as partial:
-        Image.fromarray(np.concatenate(columns, axis=1)).save(partial)
+        panels = [pictures.panel(image[crop], f"{label}, {key}", factor=1.5) for key, image in versions.items()]
+        columns.append(np.concatenate(panels))
+    pictures.write(np.concatenate(columns, axis=1), path)
 
 
 def _json(path):
