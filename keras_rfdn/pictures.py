@@ -5,16 +5,19 @@ from PIL import Image, ImageDraw
 
 from data import files
 
-MARGIN, TITLE = 2, 18  # pixels: around a crop, and above it for its name
+TITLE = 20  # pixels of white: the name above a crop, and the margin below it
 
 
-def panel(crop, label, *, factor):
-    """uint8 RGB [h, w, 3] -> the same `factor` times as large, pixels repeated, on white with a label above."""
+def panel(crop, label, *, factor, margin=0):
+    """uint8 RGB [h, w, 3] -> the same `factor` times as large, pixels repeated, on white with a label above.
+
+    margin: pixels of white at the sides and below. The result is [TITLE + height, width + 2 margin, 3].
+    """
     height, width = (round(factor * side) for side in crop.shape[:2])
-    framed = Image.new("RGB", (width + 2 * MARGIN, height + TITLE + MARGIN), "white")
+    framed = Image.new("RGB", (width + 2 * margin, TITLE + height), "white")
     enlarged = Image.fromarray(crop).resize((width, height), Image.Resampling.NEAREST)
-    framed.paste(enlarged, (MARGIN, TITLE))
-    ImageDraw.Draw(framed).text((MARGIN + 2, MARGIN + 2), label, fill="black")
+    framed.paste(enlarged, (margin, TITLE - margin))
+    ImageDraw.Draw(framed).text((4, 4), label, fill="black")
     return np.asarray(framed)
 
 

@@ -23,6 +23,7 @@ from tflite import benchmark, convert
 CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200, 130), "sky": ("16", 60, 420)}
 CROPS |= {"face": ("15", 70, 390)}
 SIDE = 128  # of a crop, in HR pixels
+MARGIN = 2  # between enlarged crops, in pixels at each side
 DOCS = pathlib.Path("docs")  # where pictures go, in the repository
 
 CARD = """# {title}
@@ -180,7 +181,9 @@ def draw(weights, int8, kodak, path):
         upscaled = {key: function(lr) for key, function in upscalers.items()}
         versions = {"bicubic": bicubic.upscale(lr, scale), **upscaled, "original": hr}
         crop = slice(top, top + SIDE), slice(left, left + SIDE)
-        panels = [pictures.panel(image[crop], f"{label}, {key}", factor=1.5) for key, image in versions.items()]
+        panels = [
+            pictures.panel(image[crop], f"{label}, {key}", factor=1.5, margin=MARGIN) for key, image in versions.items()
+        ]
         columns.append(np.concatenate(panels))
     pictures.write(np.concatenate(columns, axis=1), path)
 
