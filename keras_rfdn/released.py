@@ -33,7 +33,7 @@ def identify(state):
     shapes = {_our_key(key): np.shape(array) for key, array in state.items()}
     bias = shapes.get(f"{LAST}.bias")
     scale = next((s for s in SCALES if bias == (3 * s**2,)), 4)
-    differences = {name: _differences(shapes, _wanted(name, scale)) for name in RELEASED}
+    differences = {name: _differences(shapes, _wanted(variant(name, scale))) for name in RELEASED}
     nearest = min(differences, key=lambda name: len(differences[name]))
     if not differences[nearest]:
         return nearest, variant(nearest, scale)
@@ -67,10 +67,10 @@ def _layers(model):
 
 
 @functools.cache
-def _wanted(name, scale):
+def _wanted(config):
     """{key: shape} of a released network's state dict."""
     wanted = {}
-    for layer in _layers(models.build(variant(name, scale))):
+    for layer in _layers(models.build(config)):
         h, w, inputs, outputs = layer.kernel.shape
         wanted |= {f"{layer.name}.weight": (outputs, inputs, h, w), f"{layer.name}.bias": (outputs,)}
     return wanted

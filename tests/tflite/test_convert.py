@@ -8,7 +8,7 @@ from PIL import Image
 
 from data import sample
 from keras_rfdn import checkpoint, metrics, models, released, shipped, torch_file, upscale
-from keras_rfdn.config import VARIANTS, ModelConfig
+from keras_rfdn.config import VARIANTS, ModelConfig, variant
 from tflite import convert, describe, runtime
 
 
@@ -211,8 +211,8 @@ def test_starts_as_a_script_and_as_a_module(command, root):
 def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, photographs, rng):
     """With e-rfdn made small, and without PyTorch's file around its arrays (tests/keras_rfdn/test_torch_file.py)."""
     monkeypatch.setitem(VARIANTS, "e-rfdn", ModelConfig("rfdb", 8, 2, attention="esa", reduction=4))
-    released._wanted.cache_clear()
-    state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in released._wanted("e-rfdn", 2).items()}
+    shapes = released._wanted(variant("e-rfdn", 2))
+    state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in shapes.items()}
     state["upsampler.0.bias"] += 128
     monkeypatch.setattr(torch_file, "read", lambda path: state)
     (tmp_path / "RFDN.pth").touch()
@@ -225,7 +225,6 @@ def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, pho
             calibration_frames=2,
         )
     )
-    released._wanted.cache_clear()
     assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
     sr = runtime.Model(path).upscale(LR)
     assert np.abs(sr.astype(int) - upscale.from_model(released.load(state)[2])(LR)).mean() < 3
