@@ -4,12 +4,12 @@
     python tflite/qat.py --data FOLDER --weights RFDN_AIM.pth        any weights
 
 It starts where convert --int8 ends: the network is rewritten, equalized and rounded (tflite/quantize.py), and ranges of
-tensors are calibrated on the training images and stay as they are. Then the simulated network (tflite/simulation.py)
+tensors are calibrated on the training images. Then the simulated network (tflite/simulation.py), weights and ranges,
 learns to give what the float one gives. The same command goes on where it was; when all updates are done it writes the
 file, and with another --shape or --out a further one.
 
-A workdir holds config.json, prepared.h5 (the float weights it starts from), ranges.json, best.h5 (the simulated
-network's weights), state/ and metrics.jsonl.
+A workdir holds config.json, prepared.h5 and ranges.json (the float weights and the ranges it starts from), best.h5 (the
+simulated network's weights and ranges), state/ and metrics.jsonl.
 """
 
 import dataclasses
@@ -34,6 +34,7 @@ from keras_rfdn.upscale import from_model
 from tflite import calibration, convert, describe, quantize, rewrite, simulation
 
 PREPARED, RANGES, BEST = "prepared.h5", "ranges.json", "best.h5"
+RANGE_RATE = 0.2  # how fast ranges are learned, relative to weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,10 @@ class QatConfig:
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     exact_skip: bool = False  # as for tflite/convert.py
     frames: int = 16  # to calibrate on: patches of 64x64 LR pixels
-    steps: int = 800  # updates
+    steps: int = 2800  # updates
     batch: int = 8
     patch: int = 32  # LR pixels
-    learning_rate: float = 1e-3  # of an update, relative to the weights; falls to 0 by a half cosine
+    learning_rate: float = 5e-4  # of an update, relative to the weights; falls to 0 by a half cosine
     distillation: float = 1.0  # weight of the float network's output in the loss; the rest is that of the originals
     validate_every: int = 250  # updates
     log_every: int = 50  # updates
@@ -82,10 +83,11 @@ def main(config):
         folded = rewrite.fold_value_range(model, model_config, batch=None)
         pairs, valid = _images(config, model_config.scale)
         ready = prepared(folded, pairs, config, folder)
-        twin = fine_tune(folded, ready, pairs, valid, config, folder)
-        if twin is None:
+        operations = simulation.operations(ready)
+        learner = fine_tune(folded, operations, pairs, valid, config, folder)
+        if learner is None:
             return None
-        content = to_tflite(ready, _ranges(folder), twin, height=height, width=width)
+        content = to_tflite(ready, *simulation.learned(operations, learner), height=height, width=width)
         convert.write(content, out)
     print(describe.table([out.name], [describe.describe(content)]))
     return out
@@ -94,11 +96,12 @@ def main(config):
 def to_tflite(model, ranges, twin=None, *, height=None, width=None):
     """Float model -> bytes of its int8 TFLite file with ranges and, if there is one, a trained twin's weights.
 
-    model, ranges, twin: as for fine_tune. height, width: the fixed LR size, or None for any. Input and output are uint8
-    RGB, scale 1, zero point 0. Raises RuntimeError when the converter left an operation in float.
+    model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), its height, width and batch
+    open. ranges, twin: of simulation.operations(model). height, width: the fixed LR size, or None for any. Input and
+    output are uint8 RGB, scale 1, zero point 0. Raises RuntimeError when the converter left an operation in float.
     """
     operations = simulation.operations(model, height=height, width=width, batch=1)
-    rounded = simulation.simulate(operations, simulation.named(operations, ranges), for_converter=True)
+    rounded = simulation.simulate(operations, simulation.named(operations, ranges.values()), for_converter=True)
     _set_weights(rounded, simulation.stored(rounded if twin is None else twin))
     content = convert.to_tflite(functools.partial(rounded, training=False), rounded, "int8")
     if floats := describe.describe(content).float_operators:
@@ -109,7 +112,7 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
 def prepared(model, pairs, config, folder):
     """The float network that fine-tuning starts from: model after the steps of quantize.quantize, kept in folder.
 
-    model, pairs, config: as for fine_tune.
+    model: as for to_tflite. pairs, config: as for fine_tune.
     """
     ready = quantize.rewritten(model, exact_skip=config.exact_skip)
     if not (folder / PREPARED).exists():
@@ -120,15 +123,14 @@ def prepared(model, pairs, config, folder):
     return ready
 
 
-def fine_tune(teacher, model, pairs, valid, config, folder):
-    """Train the int8 twin of a model, or go on from folder's state -> the best twin, or None when stopped by a signal.
+def fine_tune(teacher, operations, pairs, valid, config, folder):
+    """Train a model's learner, or go on from folder's state -> the best one, or None when stopped by a signal.
 
-    teacher, model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), their height, width
-    and batch open; the twin is of model and learns what teacher gives. pairs: from data.pipeline.cache. valid: (name,
-    lr, hr) images. config: QatConfig.
+    teacher: float network of grey levels, uint8's range in and out, whose output is learned. operations: from
+    simulation.operations; the learner is simulation.learning's. pairs: from data.pipeline.cache. valid: (name, lr, hr)
+    images. config: QatConfig.
     Raises RuntimeError when the loss is no longer a finite number.
     """
-    operations = simulation.operations(model)
     if not (folder / RANGES).exists():
         report.write_json(folder / RANGES, _calibrated(operations, pairs, config))
     tuner = Tuner(teacher, operations, valid, config, folder)
@@ -139,8 +141,8 @@ def fine_tune(teacher, model, pairs, valid, config, folder):
         tuner.validate(None)
     if start < config.steps and not _updates(tuner, pairs, start, config):
         return None
-    tuner.twin.load_weights(folder / BEST)
-    return tuner.twin
+    tuner.learner.load_weights(folder / BEST)
+    return tuner.learner
 
 
 def _updates(tuner, pairs, start, config):
@@ -167,34 +169,34 @@ def _updates(tuner, pairs, start, config):
 
 
 class Tuner:
-    """A twin in training with its optimizer, its saved state and its validation."""
+    """A learner with its optimizer, its saved state and its validation."""
 
     def __init__(self, teacher, operations, valid, config, folder):
         self.teacher, self.valid, self.config, self.folder = teacher, valid, config, folder
-        self.twin = simulation.simulate(operations, simulation.named(operations, _ranges(folder)))
+        self.learner = simulation.learning(operations, simulation.named(operations, _ranges(folder)))
         self.optimizer = RelativeAdam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps))
-        self.optimizer.build(self.twin.trainable_variables)
+        self.optimizer.build(self.learner.trainable_variables)
         self.states = States(
             folder,
             otherwise="start again in another --workdir",
-            twin=self.twin,
+            learner=self.learner,
             optimizer=self.optimizer,
             step=tf.Variable(0, dtype=tf.int64),
             best_psnr_y=tf.Variable(-math.inf, dtype=tf.float64),
         )
         self.state = self.states.parts
-        self.upscale = from_model(self.twin)
+        self.upscale = from_model(self.learner)
 
     @tf.function
     def update(self, lr, hr):
-        """One update on a uint8 batch; returns the loss in grey levels."""
+        """One update on a uint8 batch; returns the loss in squared grey levels."""
         lr, hr = tf.cast(lr, tf.float32), tf.cast(hr, tf.float32)
         wanted = tf.clip_by_value(self.teacher(lr), 0.0, 255.0)
         share = self.config.distillation
         with tf.GradientTape() as tape:
-            sr = self.twin(lr, training=True)
-            loss = share * tf.reduce_mean(tf.abs(sr - wanted)) + (1 - share) * tf.reduce_mean(tf.abs(sr - hr))
-        variables = self.twin.trainable_variables
+            sr = self.learner(lr, training=True)
+            loss = share * tf.reduce_mean(tf.square(sr - wanted)) + (1 - share) * tf.reduce_mean(tf.square(sr - hr))
+        variables = self.learner.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
@@ -208,7 +210,7 @@ class Tuner:
         best = psnr_y > float(self.state.best_psnr_y)
         if best:
             with self.states.saving(), files.whole(self.folder / BEST) as partial:
-                self.twin.save_weights(partial, save_format="h5")
+                self.learner.save_weights(partial, save_format="h5")
             self.state.best_psnr_y.assign(psnr_y)
         record = {
             "step": int(self.state.step),
@@ -222,7 +224,7 @@ class Tuner:
         return psnr_y
 
     def save(self, loss):
-        if not (math.isfinite(loss) and all(np.isfinite(w).all() for w in self.twin.get_weights())):
+        if not (math.isfinite(loss) and all(np.isfinite(w).all() for w in self.learner.get_weights())):
             raise RuntimeError(
                 f"the loss or a weight is no finite number by step {int(self.state.step)}; try a smaller "
                 f"--learning_rate in another --workdir"
@@ -235,7 +237,8 @@ class RelativeAdam(keras.optimizers.Adam):
     """Adam whose steps are relative to a weight's surroundings: times the root mean square of its output channel's.
 
     That is of the kernel as it was at the start, and for a bias of all biases of its layer. Rewriting before conversion
-    leaves kernels whose sizes differ by powers of ten, from layer to layer and from channel to channel.
+    leaves kernels whose sizes differ by powers of ten, from layer to layer and from channel to channel. An end of a
+    range moves by RANGE_RATE of its own size: one that clips too much is found out slowly.
     """
 
     def build(self, variables):
@@ -249,6 +252,8 @@ class RelativeAdam(keras.optimizers.Adam):
 
 
 def _size(weights):
+    if weights.ndim == 0:
+        return RANGE_RATE * np.abs(weights)
     axes = tuple(range(weights.ndim - 1)) or None
     return np.sqrt(np.square(weights).mean(axis=axes, keepdims=True)) + np.float32(1e-12)
 

@@ -7,6 +7,12 @@ A tensor of a .tflite has a scale and a zero point: 256 values over a range. A k
 The twin rounds where the file rounds: after every operation with a scale of its own, not where TFLite fuses (ReLU), and
 not where an operation only moves values, for its output has its input's scale then. It is made of tfmot's wrappers, so
 it can be trained, and TFLite's converter takes its ranges as they are.
+
+Ranges are learned beside the weights in a network that sums in float, and so may be a step off now and then:
+
+    learner = learning(model, calibrate(model, frames))
+    ... training of learner.trainable_variables ...
+    ranges, twin = learned(model, learner)
 """
 
 import math
@@ -56,9 +62,47 @@ class Requantized(layers.Layer):
         return tf.identity(inputs)
 
 
+class LearnedRange(layers.Layer):
+    """x rounded to the 256 values of a range whose ends are weights, by the gradients of learned step sizes.
+
+    Esser et al., "Learned Step Size Quantization" (ICLR 2020), eq. 3, for a range with two ends: a value within it
+    pulls at the step by the error of its rounding, one outside at the end that it is clipped to.
+    """
+
+    def __init__(self, low, high, **kwargs):
+        super().__init__(**kwargs)
+        self.low, self.high = low, high
+
+    def build(self, shape):
+        for name, start in (("below", -self.low), ("above", self.high)):
+            initial, limit = keras.initializers.Constant(start), keras.constraints.NonNeg()
+            setattr(self, name, self.add_weight(name, (), initializer=initial, constraint=limit))
+
+    def call(self, inputs):
+        return _rounded_within(inputs, -self.below, tf.identity(self.above))
+
+    def bounds(self):
+        return -float(self.below), float(self.above)
+
+
+@tf.custom_gradient
+def _rounded_within(x, low, high):
+    rounded = tf.quantization.fake_quant_with_min_max_vars(x, low, high)
+
+    def gradients(upstream):
+        inside, below, above = tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
+            gradients=upstream, inputs=x, min=low, max=high
+        )
+        wider = tf.reduce_sum(inside * (rounded - x)) / (high - low)
+        return inside, below - wider, above + wider
+
+    return rounded, gradients
+
+
 # What XNNPACK computes by whole numbers of its own, besides convolutions.
 IN_WHOLES = {
     layers.Add: xnnpack.added,
+    layers.Multiply: xnnpack.multiplied,
     LeakyReLU: xnnpack.leaky,
     Requantized: xnnpack.requantized,
     ResizeLike: xnnpack.resized,
@@ -159,9 +203,21 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
         followed = graph.children(model.get_layer(name))
         reach = SATURATED if len(followed) == 1 and _is_sigmoid(followed[0]) else math.inf
         found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
-    fixed = {layer.name: fakequant.GATE for layer in model.layers if _is_sigmoid(layer)}
-    fixed |= {leaders["pixels"]: fakequant.PIXELS, leaders[model.layers[-1].name]: fakequant.PIXELS}
-    return _aligned(model, {name: _with_zero((found | fixed)[leader]) for name, leader in leaders.items()})
+    return _taken(model, found)
+
+
+def _fixed(model):
+    """{leader: range} where there is nothing to choose: of pixels at both ends, and of gates."""
+    leaders = shared(model)
+    gates = {layer.name: fakequant.GATE for layer in model.layers if _is_sigmoid(layer)}
+    pixels = (leaders[name] for name in (model.layers[0].name, "pixels", model.layers[-1].name))
+    return gates | dict.fromkeys(pixels, fakequant.PIXELS)
+
+
+def _taken(model, found):
+    """The ranges of all tensors, as kernels take them, from those found: {leader: (low, high)}."""
+    chosen = found | _fixed(model)
+    return _aligned(model, {name: _with_zero(chosen[leader]) for name, leader in _leaders(model).items()})
 
 
 def _with_zero(bounds):
@@ -234,16 +290,61 @@ def simulate(model, ranges, *, for_converter=False):
         output = ranges.get(layer.name)
         if for_converter and isinstance(layer, Requantized) and layer.name != "pixels":
             output = None
-        step = _step(ranges[graph.parents(layer)[0].name]) if isinstance(layer, layers.Conv2D) else None
-        rule = Rule(output, step)
         inner = _for_converter(layer, ranges) if for_converter else _as_xnnpack(layer, ranges)
-        wrapper = quantization.QuantizeWrapperV2(inner, rule, name=layer.name)
-        outputs = wrapper(inputs)
-        for variable, value in zip(wrapper.trainable_variables, layer.get_weights(), strict=True):
-            variable.assign(value)
-        return outputs
+        return _wrapped(layer, inputs, inner, output, ranges)
 
     return graph.rebuilt(model, call)
+
+
+def _wrapped(layer, inputs, inner, output, ranges):
+    """What inner gives for inputs in a wrapper of layer's name and weights; it rounds to the range output, or None."""
+    step = _step(ranges[graph.parents(layer)[0].name]) if isinstance(layer, layers.Conv2D) else None
+    wrapper = quantization.QuantizeWrapperV2(inner, Rule(output, step), name=layer.name)
+    outputs = wrapper(inputs)
+    for variable, value in zip(wrapper.trainable_variables, layer.get_weights(), strict=True):
+        variable.assign(value)
+    return outputs
+
+
+def learning(model, ranges):
+    """A twin of a model from operations whose ranges are trained with its weights, from those given on.
+
+    It sums in float and does not care what XNNPACK makes of a LeakyReLU: good to learn from, but no int8 file's equal.
+    """
+    leaders, kept = shared(model), fakequant.moved(model)
+    learned = {leader: LearnedRange(*ranges[leader], name=_range_of(leader)) for leader in _free(model)}
+
+    def call(layer, inputs):
+        if isinstance(layer, Split):
+            return graph.copied(layer, inputs)
+        rounds = layer.name in ranges and layer.name not in kept
+        learns = rounds and leaders[layer.name] in learned
+        inner = type(layer).from_config(layer.get_config())
+        outputs = _wrapped(layer, inputs, inner, ranges[layer.name] if rounds and not learns else None, ranges)
+        return learned[leaders[layer.name]](outputs) if learns else outputs
+
+    return graph.rebuilt(model, call)
+
+
+def learned(model, learner):
+    """(ranges, int8 twin) of a model from operations, with the ranges and the weights of a learner of it."""
+    ranges = _taken(model, {leader: learner.get_layer(_range_of(leader)).bounds() for leader in _free(model)})
+    twin = simulate(model, ranges)
+    for layer in twin.layers:
+        found = learner.get_layer(layer.name).trainable_variables
+        for variable, value in zip(layer.trainable_variables, found, strict=True):
+            variable.assign(value)
+    return ranges, twin
+
+
+def _free(model):
+    """The leaders whose ranges are a matter of choice, in the order of computation."""
+    fixed = _fixed(model)
+    return [leader for leader in dict.fromkeys(_leaders(model).values()) if leader not in fixed]
+
+
+def _range_of(leader):
+    return f"{leader}.range"
 
 
 def _for_converter(layer, ranges):

@@ -7,6 +7,7 @@ its own way, and where one result falls on the other side of a half, all that fo
 
 import math
 
+import numpy as np
 import tensorflow as tf
 from tf_keras import layers
 
@@ -74,6 +75,12 @@ def added(op, taken, _):
     factors = [step / op.step for step in op.steps]
     shift = 21 - math.frexp(max(factors))[1]
     return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, factors, strict=True)), shift)
+
+
+def multiplied(op, taken, _):
+    """One float32 factor, halves to even."""
+    factor = np.float32(op.steps[0]) * np.float32(op.steps[1]) / np.float32(op.step)
+    return tf.round(tf.cast(taken[0] * taken[1], tf.float32) * factor)
 
 
 def resized(_, taken, smooth):

@@ -108,8 +108,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, mo
     assert not list(tmp_path.glob("*.tflite"))
     qat.main(config)
     weights = [tf.train.load_checkpoint(str(folder / "state")) for folder in (tmp_path, tuned[0])]
-    names = [name for name in weights[0].get_variable_to_shape_map() if name.startswith("twin") and "kernel" in name]
-    assert len(names) > 10
+    names = [
+        name
+        for name in weights[0].get_variable_to_shape_map()
+        if name.startswith("learner") and ("kernel" in name or "above" in name)
+    ]
+    assert len(names) > 20
     for name in names:
         resumed, whole = (state.get_tensor(name) for state in weights)
         # Threads sum in any order; an update changes weights by a thousandth.
@@ -135,13 +139,13 @@ def test_training_lowers_the_loss(settings, rng, tmp_path):
     operations = simulation.operations(model)
     report.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
     tuner = qat.Tuner(model, operations, valid, config, tmp_path)
-    for variable in tuner.twin.trainable_variables:
+    for variable in tuner.learner.trainable_variables:
         variable.assign(variable * rng.uniform(0.9, 1.1, variable.shape))
-    before = [v.numpy() for v in tuner.twin.trainable_variables]
+    before = [v.numpy() for v in tuner.learner.trainable_variables]
     lr, hr = (image[None] for image in pairs[0])
     losses = [float(tuner.update(lr, hr)) for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.9 * losses[0]
-    after = [v.numpy() for v in tuner.twin.trainable_variables]
+    after = [v.numpy() for v in tuner.learner.trainable_variables]
     changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
     assert np.mean(changed) > 0.9  # a ReLU may never fire
 

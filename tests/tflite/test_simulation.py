@@ -53,7 +53,7 @@ def test_the_file_computes_what_the_twin_computes(folded, name):
     operations = simulation.operations(model)
     ranges = simulation.calibrate(operations, FRAMES, simulation.least_error)
     twin = simulation.simulate(operations, ranges)
-    content = qat.to_tflite(model, list(ranges.values()), twin, height=32, width=40)
+    content = qat.to_tflite(model, ranges, twin, height=32, width=40)
     description = describe.describe(content)
     assert description.float_operators == {}
     for tensor in description.inputs + description.outputs:
@@ -65,6 +65,50 @@ def test_the_file_computes_what_the_twin_computes(folded, name):
     file = runtime.Model(content)
     difference = np.abs(np.stack([file.upscale(image) for image in lr]) - wanted)
     assert np.mean(difference == 0) > 0.999  # all of them, with XNNPACK on the machine of BUILD_NOTES.md
+
+
+def test_the_file_computes_what_a_learner_learned(folded, rng):
+    """Weights and ranges, changed at random; the learner itself sums in float and so is a step off now and then."""
+    model = folded(CONFIGS["esa"])
+    operations = simulation.operations(model)
+    ranges = simulation.calibrate(operations, FRAMES, simulation.least_error)
+    learner = simulation.learning(operations, ranges)
+    lr = np.stack([frame[:32, :40] for frame in FRAMES])
+    untrained = simulation.simulate(operations, ranges)(lr.astype(np.float32)).numpy()
+    assert np.abs(learner(lr.astype(np.float32)) - untrained).mean() < 0.3
+    for variable in learner.trainable_variables:
+        variable.assign(variable * rng.uniform(0.9, 1.1, variable.shape))
+    found, twin = simulation.learned(operations, learner)
+    free = set(simulation._free(operations))
+    changes = {name: np.ptp(found[name]) / np.ptp(ranges[name]) for name in ranges}
+    assert all((change == 1) == (simulation.shared(operations)[name] not in free) for name, change in changes.items())
+    wanted = twin(lr.astype(np.float32)).numpy()
+    assert np.abs(wanted - untrained).mean() > 3
+    assert np.abs(learner(lr.astype(np.float32)) - wanted).mean() < 0.3
+    file = runtime.Model(qat.to_tflite(model, found, twin, height=32, width=40))
+    assert np.mean(np.stack([file.upscale(image) for image in lr]) == wanted) > 0.999
+
+
+def test_ranges_are_learned_by_the_gradients_that_pytorch_has(rng):
+    torch = pytest.importorskip("torch")
+    x, upstream = rng.normal(size=(2, 500)).astype(np.float32)
+    step, zero = 0.01, 100  # -1 to 1.55: values are cut off at both ends
+    x = x[np.minimum(np.abs(x + 1), np.abs(x - 1.55)) > step]  # PyTorch's range ends half a step further out
+    upstream = upstream[: x.size]
+    rounded = simulation.LearnedRange(-zero * step, (255 - zero) * step)
+    with tf.GradientTape() as tape:
+        value = tf.Variable(x)
+        y = rounded(value)
+    grads = tape.gradient(y, [value, rounded.below, rounded.above], output_gradients=tf.constant(upstream))
+    theirs = [torch.tensor(a, requires_grad=True) for a in (x, np.float32([step]), np.float32([zero]))]
+    wanted = torch._fake_quantize_learnable_per_tensor_affine(*theirs, 0, 255, 1.0)
+    wanted.backward(torch.tensor(upstream))
+    np.testing.assert_allclose(y, wanted.detach(), atol=1e-6)
+    np.testing.assert_allclose(grads[0], theirs[0].grad, atol=1e-6)
+    # step = (above + below) / 255, zero = below / step
+    by_step, by_zero = (float(their.grad) for their in theirs[1:])
+    np.testing.assert_allclose(grads[1], by_step / 255 + by_zero * (255 - zero) / 255 / step, rtol=1e-3)
+    np.testing.assert_allclose(grads[2], by_step / 255 - by_zero * zero / 255 / step, rtol=1e-3)
 
 
 def test_operations_keep_the_function(folded):
@@ -131,7 +175,7 @@ def test_a_bias_fits_whatever_the_kernel():
     operations = simulation.operations(model)
     ranges = simulation.calibrate(operations, FRAMES, simulation.minmax)
     twin = simulation.simulate(operations, ranges)
-    content = qat.to_tflite(model, list(ranges.values()), twin, height=16, width=16)
+    content = qat.to_tflite(model, ranges, twin, height=16, width=16)
     sr = runtime.Model(content).upscale(FRAMES[0][:16, :16])
     np.testing.assert_array_equal(sr[..., 1:], np.full((16, 16, 2), [77, 200]))
     wanted = twin(FRAMES[0][None, :16, :16].astype(np.float32))[0]
@@ -155,7 +199,7 @@ def test_a_relu_that_never_fires_has_a_range_that_xnnpack_takes(fit):
     model = keras.Model(x, keras.layers.Add()([x, keras.layers.ReLU()(conv(x))]))
     conv.set_weights([np.full((1, 1, 3, 3), -10, np.float32), np.zeros(3, np.float32)])
     ranges = simulation.calibrate(simulation.operations(model), FRAMES, fit)
-    sr = runtime.Model(qat.to_tflite(model, list(ranges.values()), height=64, width=64)).upscale(FRAMES[0])
+    sr = runtime.Model(qat.to_tflite(model, ranges, height=64, width=64)).upscale(FRAMES[0])
     np.testing.assert_array_equal(sr, FRAMES[0])
 
 

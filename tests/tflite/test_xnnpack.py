@@ -29,7 +29,7 @@ def network():
 def wanted(network):
     """What LiteRT gives for FRAMES."""
     model, _, ranges = network
-    file = runtime.Model(qat.to_tflite(model, list(ranges.values()), height=64, width=64))
+    file = runtime.Model(qat.to_tflite(model, ranges, height=64, width=64))
     return np.stack([file.upscale(frame) for frame in FRAMES])
 
 
@@ -60,6 +60,7 @@ def test_rounding_in_float_would_give_something_else(found, wanted, kind, monkey
     ("layer", "whole", "sides"),
     [
         (keras.layers.Add(), xnnpack.added, (4, 4)),
+        (keras.layers.Multiply(), xnnpack.multiplied, (4, 4)),
         (LeakyReLU(0.25), xnnpack.leaky, (4,)),
         (ResizeLike(), xnnpack.resized, (4, 8)),
     ],
@@ -76,6 +77,12 @@ def test_the_result_is_whole_and_the_gradient_is_the_layer_s(rng, layer, whole, 
     (smooth, wanted), (rounded, gradient) = results
     np.testing.assert_array_equal(gradient, wanted)
     np.testing.assert_array_equal(rounded, np.floor(smooth + 0.5))
+
+
+def test_halves_of_a_product_go_to_the_even_number():
+    product = xnnpack.InWholes(keras.layers.Multiply(), xnnpack.multiplied, [1.0, 1.0], 2.0)
+    x = tf.constant([1.0, 3.0, 5.0, 7.0])
+    np.testing.assert_array_equal(product([x, tf.ones_like(x)]), [0, 4, 4, 8])
 
 
 def test_a_kernel_s_limit_leaves_room_for_its_bias():
