@@ -208,10 +208,7 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
 
 def _fixed(model):
     """{leader: range} where there is nothing to choose: of pixels at both ends, and of gates."""
-    leaders = shared(model)
-    gates = {layer.name: fakequant.GATE for layer in model.layers if _is_sigmoid(layer)}
-    pixels = (leaders[name] for name in (model.layers[0].name, "pixels", model.layers[-1].name))
-    return gates | dict.fromkeys(pixels, fakequant.PIXELS)
+    return fakequant.fixed(model) | {shared(model)["pixels"]: fakequant.PIXELS}
 
 
 def _taken(model, found):
@@ -312,16 +309,16 @@ def learning(model, ranges):
     It sums in float and does not care what XNNPACK makes of a LeakyReLU: good to learn from, but no int8 file's equal.
     """
     leaders, kept = shared(model), fakequant.moved(model)
-    learned = {leader: LearnedRange(*ranges[leader], name=_range_of(leader)) for leader in _free(model)}
+    ends = {leader: LearnedRange(*ranges[leader], name=_range_of(leader)) for leader in _free(model)}
 
     def call(layer, inputs):
         if isinstance(layer, Split):
             return graph.copied(layer, inputs)
         rounds = layer.name in ranges and layer.name not in kept
-        learns = rounds and leaders[layer.name] in learned
+        learns = rounds and leaders[layer.name] in ends
         inner = type(layer).from_config(layer.get_config())
         outputs = _wrapped(layer, inputs, inner, ranges[layer.name] if rounds and not learns else None, ranges)
-        return learned[leaders[layer.name]](outputs) if learns else outputs
+        return ends[leaders[layer.name]](outputs) if learns else outputs
 
     return graph.rebuilt(model, call)
 
