@@ -1,5 +1,6 @@
 """Reading and finding image files; every image is uint8 RGB [h, w, 3]."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -46,16 +47,27 @@ def rgb_from_grey(grey):
 
 
 def find(folder):
-    """Image files in a folder and its subfolders, sorted by path.
+    """Image files in a folder and its subfolders, linked ones too, sorted by path.
 
     Raises ValueError when the folder is missing or holds no image.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; name one that holds images")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    paths = sorted(p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
     if not paths:
         packed = [path.name for path in sorted(folder.glob("*.zip"))]
         unpack = f", or unpack {', '.join(packed)} there" if packed else ""
         raise ValueError(f"no image in {folder}; need {', '.join(sorted(EXTENSIONS))}{unpack}")
     return paths
+
+
+def _files(folder):
+    """Paths below a folder, each real folder once, so that a link upwards is no endless loop."""
+    seen = set()
+    for here, below, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(here)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (pathlib.Path(here, name) for name in names)

@@ -92,6 +92,16 @@ def test_find_looks_into_subfolders_in_order(tmp_path, rgb):
     assert [str(p.relative_to(tmp_path)) for p in images.find(tmp_path)] == ["a.webp", "b/a.jpeg", "c.PNG"]
 
 
+def test_find_follows_links_once(tmp_path, rgb):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
+    for made in (elsewhere, folder):
+        made.mkdir()
+    saved(elsewhere / "a.png", rgb)
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "upwards").symlink_to(folder)
+    assert images.find(folder) == [folder / "linked/a.png"]
+
+
 def test_find_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r"no image in .*\.bmp, \.jpeg"):
         images.find(tmp_path)
