@@ -34,7 +34,7 @@ class DoctorConfig:
     weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or shipped
     plain: bool = False  # examine the converter's default instead
     exact_skip: bool = False  # examine convert.py --int8 --exact_skip
-    images: int = 6  # of data, a part of 64x64 LR pixels of each
+    images: int = 6  # of data, the first that are large enough, a part of 64x64 LR pixels of each
     calibration_frames: int = 16  # patches of 64x64 LR pixels
     json: str | None = None  # file for all that was measured
     plot: str | None = None  # PNG of the ranking
@@ -60,7 +60,7 @@ def main(config):
         quantized = quantize.plain(folded, frames)
     else:
         quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip)
-    images = list(itertools.islice(folders.find_pairs(config.data, model_config.scale), config.images))
+    images = large_enough(folders.find_pairs(config.data, model_config.scale), config.images)
     examination = Examination(quantized, images, model_config.scale)
     roundings = examination.roundings()
     result = {
@@ -184,10 +184,16 @@ def labels(model):
     return {**names, **{piece: piece for piece in pieces}}
 
 
+def large_enough(pairs, count):
+    """The first `count` (name, lr, hr) items of pairs with SIDE LR pixels a side; ValueError when there is none."""
+    found = list(itertools.islice((pair for pair in pairs if min(pair[1].shape[:2]) >= SIDE), count))
+    if not found:
+        raise ValueError(f"no image to measure on: none of {len(pairs)} has {SIDE} LR pixels a side; name larger ones")
+    return found
+
+
 def _part(lr, hr, scale):
     """The middle of an image, SIDE LR pixels a side."""
-    if min(lr.shape[:2]) < SIDE:
-        raise ValueError(f"images must have {SIDE * scale} pixels a side at least, got {hr.shape[0]}x{hr.shape[1]}")
     top, left = ((size - SIDE) // 2 for size in lr.shape[:2])
     crop = (slice(top, top + SIDE), slice(left, left + SIDE))
     return lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]

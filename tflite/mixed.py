@@ -10,7 +10,7 @@ from absl import logging
 
 from keras_rfdn.layers import ResizeLike
 from tflite import fakequant, graph, quantize, ranges
-from tflite.doctor import SIDE, Examination
+from tflite.doctor import Examination, large_enough
 
 IMAGES = 8  # to measure on, a part of 64x64 LR pixels of each
 
@@ -33,9 +33,7 @@ def search(quantized, pairs, *, float_ops=None, max_drop_db=None):
     Just one of both is needed. pairs: (name, lr, hr) items to measure on; the first IMAGES that are large enough.
     Raises ValueError when no image is, or when even the network in float, but for its pixels, loses more.
     """
-    chosen = [pair for pair in pairs if min(pair[1].shape[:2]) >= SIDE][:IMAGES]
-    if not chosen:
-        raise ValueError(f"--float_ops and --max_drop_db need an image whose LR has {SIDE} pixels a side at least")
+    chosen = large_enough(pairs, IMAGES)
     _, lr, hr = chosen[0]
     trial = _Trial(quantized, Examination(quantized, chosen, hr.shape[0] // lr.shape[0]))
     kept, loss = frozenset(), trial.loss(frozenset())

@@ -99,9 +99,14 @@ def test_the_exact_skip_is_examined_too(tiny_weights, folder, monkeypatch, capsy
         doctor.main(dataclasses.replace(config, plain=True))
 
 
-def test_small_images_are_refused(tiny_weights, tmp_path):
+def test_small_images_are_passed_over(pairs):
+    small = ("small", pairs[0][1][:40], pairs[0][2][:80])
+    assert doctor.large_enough([small, *pairs], 1) == pairs[:1]
+
+
+def test_only_small_images_are_refused(tiny_weights, tmp_path):
     Image.fromarray(sample.dead_leaves(100, seed=1)).save(tmp_path / "small.png")
-    with pytest.raises(ValueError, match="128 pixels a side at least, got 100x100"):
+    with pytest.raises(ValueError, match="none of 1 has 64 LR pixels a side"):
         doctor.main(
             doctor.DoctorConfig(
                 data=str(tmp_path), calibration=str(tmp_path), weights=tiny_weights, plain=True, calibration_frames=1
