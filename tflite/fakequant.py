@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_rfdn.layers import Contrast, PixelShuffle, ResizeLike, Split
-from tflite import graph
+from tflite import graph, rewrite
 
 # The kernels of these only move or choose among values: result and input have one scale and zero point.
 MOVERS = (
@@ -91,13 +91,14 @@ def shared(model):
 
 
 def fixed(model):
-    """{leader: (low, high)} of ranges that are no matter of choice: pixels at both ends, and the gates.
+    """{leader: (low, high)} of ranges that are no matter of choice: pixels at both ends or copied, and the gates.
 
     A leader is what shared calls a tensor after whose range others go.
     """
     gates = {layer.name: GATE for layer in model.layers if isinstance(layer, keras.layers.Activation)}
-    leaders = shared(model)
-    return {**gates, **{leaders[layer.name]: PIXELS for layer in (model.layers[0], model.layers[-1])}}
+    leaders, ends = shared(model), (model.layers[0], model.layers[-1])
+    pixels = [layer.name for layer in model.layers if layer in ends or layer.name == rewrite.PATCHES]
+    return {**gates, **{leaders[name]: PIXELS for name in pixels}}
 
 
 def quantized(model, ranges, steps):

@@ -29,12 +29,15 @@ def quantize(model, frames, *, exact_skip=False):
     """Keras model without Rescaling layers (rewrite.fold_value_range), frames to learn from -> Quantized.
 
     frames: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see.
-    exact_skip: see rewrite.unroll_skip; nearer to float, and slower by what its convolutions take.
+    exact_skip: see rewrite.unroll_skip; nearer to float, and slower by what it makes convolutions larger.
     """
     frames = list(frames)
     model = rewritten(model, exact_skip=exact_skip)
     model = equalization.equalized(model, ranges.observe(model, frames))
-    chosen = ranges.chosen(model, ranges.observe(model, frames))
+    seen = ranges.observe(model, frames)
+    chosen = ranges.chosen(model, seen)
+    if exact_skip:
+        model = rewrite.fill_pixels(model, seen)
     model, steps = rounding.rounded(model, frames)
     return Quantized(model, chosen, steps)
 

@@ -9,7 +9,8 @@ from keras_rfdn.layers import Contrast, PixelShuffle
 from tflite import graph
 
 WHITE = 255.0  # so that a constant channel has the range of pixels
-PATCHES, LONG_SKIP = "patches", "long_skip"  # layers that unroll_skip adds
+PATCHES, JOINED = "patches", "joined"  # layers that unroll_skip adds
+MARGIN = 0.05  # of what a channel was seen to span, for what was not seen
 
 
 def fold_value_range(model, config, *, height=None, width=None, batch=1):
@@ -100,12 +101,13 @@ def fold_residuals(model):
 
 
 def unroll_skip(model):
-    """model whose long skip, from the first convolution to before the last, is a convolution of the image itself.
+    """model whose long skip, from the first convolution to before the last, is taken from the image itself.
 
-    last(deep + first(x)) = last(deep) + long_skip(patches(x)): patches lays the pixels that the first convolution reads
+    last(deep + first(x)) = wider_last(deep beside patches(x)): patches lays the pixels that the first convolution reads
     side by side as channels, and white for its bias, so that beyond the border there is zero where that convolution's
     output was padded by zero. In int8, patches are pixels exactly, where the first convolution's output is rounded and
-    shares a scale with deep. Raises ValueError for a model without such a skip.
+    shares a scale with deep, and what comes of both is one sum of whole numbers. Raises ValueError for a model without
+    such a skip.
     """
     skip = _long_skip(model)
     if skip is None:
@@ -113,34 +115,61 @@ def unroll_skip(model):
             "--exact_skip is for networks that add their first convolution's output to a later one, as RFDN does; "
             "this one does not, so leave it out"
         )
-    first, total, last = skip
-    (deep,) = (i for i, parent in enumerate(graph.parents(total)) if parent is not first)
-    patches_kernel, long_kernel = _patches_of(first), _through(first, last)
-    filters = patches_kernel[0].shape[-1]
+    first, deep, total, last = skip
+    kernel, bias = last.get_weights()
+    wider = np.concatenate([kernel, _through(first, kernel)], axis=2)
+    patches_kernel = _patches_of(first)
     x = []
 
     def call(layer, inputs):
         if layer is first:
             x.append(inputs)
         if layer is total:
-            return inputs[deep]
-        result = graph.copied(layer, inputs)
-        if layer is not last:
-            return result
-        patches = _conv(x[0], filters, patches_kernel, first.kernel_size, PATCHES)
-        return keras.layers.Add()([result, _conv(patches, last.filters, long_kernel, last.kernel_size, LONG_SKIP)])
+            patches = _conv(x[0], patches_kernel[0].shape[-1], patches_kernel, first.kernel_size, PATCHES)
+            return keras.layers.Concatenate(name=JOINED)([inputs[graph.parents(total).index(deep)], patches])
+        return graph.copied(layer, inputs, [wider, bias] if layer is last else None)
+
+    return graph.rebuilt(model, call)
+
+
+def fill_pixels(model, seen):
+    """model from unroll_skip whose channels beside the patches fill the range that pixels have, 0 to 255.
+
+    In int8 all of them have one scale, that of pixels. Each channel beside them gets a factor and an offset to span
+    nearly that range, which the convolution after it takes back: the offset by the channel of white, so that it is
+    right at the border too. seen: what ranges.observe saw of model.
+    """
+    joined = model.get_layer(JOINED)
+    deep, (last,) = graph.parents(joined)[0], graph.children(joined)
+    low, high = seen[deep.name].low, seen[deep.name].high
+    span = (high - low).clip(1e-3 * (high - low).max())
+    factors = WHITE / ((1 + MARGIN) * span)
+    offsets = WHITE / 2 - factors * (low + high) / 2
+
+    def call(layer, inputs):
+        if layer is deep:
+            kernel, bias = layer.get_weights()
+            return graph.copied(layer, inputs, [kernel * factors, bias * factors + offsets])
+        if layer is last:
+            kernel, bias = layer.get_weights()
+            kernel[:, :, : len(factors)] /= factors[:, None]
+            kernel[:, :, -1] -= np.einsum("hwco,c->hwo", kernel[:, :, : len(factors)], offsets) / WHITE
+            return graph.copied(layer, inputs, [kernel, bias])
+        return graph.copied(layer, inputs)
 
     return graph.rebuilt(model, call)
 
 
 def _long_skip(model):
-    """(first convolution, sum that adds its output to another tensor, convolution after the sum), or None."""
+    """(first convolution, another whose output is added to its, their sum, convolution after the sum), or None."""
     for total in model.layers:
+        if not isinstance(total, keras.layers.Add) or not all(map(_keeps_size, graph.parents(total))):
+            continue
         parents, children = graph.parents(total), graph.children(total)
-        found = [p for p in parents if _keeps_size(p) and graph.parents(p) == [model.layers[0]]]
-        is_sum = isinstance(total, keras.layers.Add) and len(parents) == 2 and len(found) == 1
-        if is_sum and len(children) == 1 and _keeps_size(children[0]):
-            return *found, total, *children
+        first = [p for p in parents if graph.parents(p) == [model.layers[0]]]
+        deep = [p for p in parents if p not in first and graph.children(p) == [total]]
+        if len(first) == len(deep) == 1 and len(children) == 1 and _keeps_size(children[0]):
+            return *first, *deep, total, *children
     return None
 
 
@@ -159,12 +188,11 @@ def _patches_of(conv):
     return [kernel, WHITE * np.eye(taps + 1)[-1]]
 
 
-def _through(first, last):
-    """[kernel, bias] that give from _patches_of(first) what last, without its bias, gives from first."""
+def _through(first, outer):
+    """The kernel that gives from _patches_of(first) what the kernel outer gives from first."""
     kernel, bias = first.get_weights()
-    outer = last.get_weights()[0]
     rows = np.concatenate([kernel.reshape(-1, kernel.shape[-1]), bias[None] / WHITE])
-    return [np.einsum("tm,hwmo->hwto", rows, outer), np.zeros(outer.shape[-1])]
+    return np.einsum("tm,hwmo->hwto", rows, outer)
 
 
 def _residual(layer):

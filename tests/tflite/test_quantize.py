@@ -71,6 +71,18 @@ def test_unrolling_the_skip_is_exact_up_to_the_border(esa):
     assert (patches[..., 12:15] == LR[0]).all()
 
 
+def test_filling_the_range_of_pixels_is_exact_up_to_the_border(esa):
+    unrolled = rewrite.unroll_skip(esa)
+    result = rewrite.fill_pixels(unrolled, ranges.observe(unrolled, FRAMES))
+    assert_equal(result, esa)
+    seen = ranges.observe(result, FRAMES)
+    filled = seen[graph.parents(result.get_layer(rewrite.JOINED))[0].name]
+    edge = 127.5 * (1 - 1 / (1 + rewrite.MARGIN))
+    np.testing.assert_allclose(filled.low, edge, atol=0.1)
+    np.testing.assert_allclose(filled.high, 255 - edge, atol=0.1)
+    assert ranges.chosen(result, seen)[rewrite.JOINED] == fakequant.PIXELS
+
+
 def test_a_network_without_that_skip_is_refused(folded):
     has_skip = "LR_conv" in [layer.name for layer in folded.layers]
     with contextlib.nullcontext() if has_skip else pytest.raises(ValueError, match="--exact_skip is for networks that"):
