@@ -56,9 +56,15 @@ def _refuse_other_settings(workdir, config, resumable):
     file = workdir / CONFIG
     if not (file.exists() and (workdir / STATE).exists()):  # a run that never saved has nothing to mix up
         return
-    settings = dataclasses.asdict(config)
-    before = {field.name: field.default for field in dataclasses.fields(config)} | json.loads(file.read_text())
+    settings = _as_written(dataclasses.asdict(config))
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    before = _as_written(defaults) | json.loads(file.read_text())
     differ = [key for key in sorted(settings.keys() - resumable) if before[key] != settings[key]]
     if differ:
         changes = ", ".join(f"{key} was {before[key]} and is now {settings[key]}" for key in differ)
         raise ValueError(f"{workdir} was made with other settings: {changes}; use another --workdir")
+
+
+def _as_written(settings):
+    """Settings as they come back from JSON, which makes lists of tuples."""
+    return json.loads(json.dumps(settings))

@@ -38,7 +38,9 @@ class ConvertConfig:
     shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
     # By default beside the weights, or for those shipped here, named by variant, scale, precision and shape.
     out: str | None = None
-    exact_skip: bool = False  # int8: take the long skip from the image itself; a third less is lost, some 5% slower
+    exact_skip: bool = False  # int8: take the long skip from the image itself; less is lost, some 5% slower
+    # int8: convolutions whose results are stored twice, half a step apart; doctor.py tells where most is lost.
+    twice: tuple[str, ...] = ()
     # int8: keep so many operations in float, or the fewest with which no more is lost on the calibration images; the
     # latency that it costs is measured.
     float_ops: int | None = None
@@ -104,17 +106,17 @@ PRECISIONS = {
 CALIBRATED = {"int8", "int8_plain", "int16x8"}
 
 
-def convert(model, config, precision, *, height=None, width=None, frames=(), exact_skip=False):
+def convert(model, config, precision, *, height=None, width=None, frames=(), exact_skip=False, twice=()):
     """Keras model from models.build(config) -> bytes of a TFLite file.
 
     precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. frames: of the CALIBRATED only,
-    uint8 RGB each, [height, width, 3] but for int8. exact_skip: int8 only, as for quantize.quantize. Input and output
-    are RGB 0..255: float32; for int8 and int8_plain uint8 with scale 1 and zero point 0; for int16x8 int16 with scale
-    1/128.
+    uint8 RGB each, [height, width, 3] but for int8. exact_skip, twice: int8 only, as for quantize.quantize. Input and
+    output are RGB 0..255: float32; for int8 and int8_plain uint8 with scale 1 and zero point 0; for int16x8 int16 with
+    scale 1/128.
     """
     network = folded = rewrite.fold_value_range(model, config, height=height, width=width)
     if precision == "int8":
-        network = quantize.quantize(folded, frames, exact_skip=exact_skip).network()
+        network = quantize.quantize(folded, frames, exact_skip=exact_skip, twice=twice).network()
     elif precision == "int16x8":
         network = folded = rewrite.for_int16(folded)
     return to_tflite(network, folded, precision, frames)
@@ -186,9 +188,8 @@ def main(config):
         folded = rewrite.fold_value_range(model, model_config, height=height, width=width)
         _write_mixed(config, folded, pairs, frames, out)
     else:
-        content = convert(
-            model, model_config, precision, height=height, width=width, frames=frames, exact_skip=config.exact_skip
-        )
+        rewriting = {"exact_skip": config.exact_skip, "twice": config.twice}
+        content = convert(model, model_config, precision, height=height, width=width, frames=frames, **rewriting)
         write(content, out)
     print(describe.table([out.name], [describe.describe(out)]))
     return out
@@ -196,7 +197,7 @@ def main(config):
 
 def _write_mixed(config, folded, pairs, frames, out):
     """Write the file of --float_ops or --max_drop_db, and say what it gains and costs beside int8 alone."""
-    quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip)
+    quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip, twice=config.twice)
     found = mixed.search(quantized, pairs, float_ops=config.float_ops, max_drop_db=config.max_drop_db)
     print(
         f"{len(found.operations)} operations in float ({', '.join(found.operations) or 'none'}): "
@@ -220,8 +221,8 @@ def _precision(config):
     named = [precision for precision in PRECISIONS if getattr(config, precision, False)]
     if len(named) > 1:
         raise ValueError(f"one precision at a time, got {' '.join(f'--{n}' for n in named)}")
-    if config.exact_skip and named != ["int8"]:
-        raise ValueError("--exact_skip is for --int8 alone; leave it out or add --int8")
+    if (config.exact_skip or config.twice) and named != ["int8"]:
+        raise ValueError("--exact_skip and --twice are for --int8 alone; leave them out or add --int8")
     limits = [limit for limit in (config.float_ops, config.max_drop_db) if limit is not None]
     if limits and named != ["int8"]:
         raise ValueError("--float_ops and --max_drop_db are for --int8 alone; leave them out or add --int8")

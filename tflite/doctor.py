@@ -34,6 +34,7 @@ class DoctorConfig:
     weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or shipped
     plain: bool = False  # examine the converter's default instead
     exact_skip: bool = False  # examine convert.py --int8 --exact_skip
+    twice: tuple[str, ...] = ()  # examine convert.py --int8 --twice
     images: int = 6  # of data, the first that are large enough, a part of 64x64 LR pixels of each
     calibration_frames: int = 16  # patches of 64x64 LR pixels
     json: str | None = None  # file for all that was measured
@@ -43,14 +44,14 @@ class DoctorConfig:
 def main(config):
     """Prints tables and returns what --json writes.
 
-    A dictionary of weights, variant, data, plain, exact_skip, images (names), psnr_y (float, int8, tensors and kernels:
-    the last two with these alone in int8), parts ({part of the network: dB lost by its roundings alone}) and roundings,
-    worst first: name, kind (tensor or kernel), alone_db (lost with nothing but it in int8), without_db (won by it alone
+    A dictionary of weights, variant, data, plain, exact_skip, twice, images (names), psnr_y (float, int8, tensors and
+    kernels: the last two with these alone in int8), parts ({part: dB lost by its roundings alone}) and roundings, worst
+    first: name, kind (tensor or kernel), alone_db (lost with nothing but it in int8), without_db (won by it alone
     in float); for a tensor low, high, step, snr_db (with all in int8) and saturated (share of values outside its
     range).
     """
-    if config.plain and config.exact_skip:
-        raise ValueError("--plain examines the converter's default, which knows no --exact_skip; leave one out")
+    if config.plain and (config.exact_skip or config.twice):
+        raise ValueError("--plain examines the converter's default, which knows no --exact_skip and no --twice")
     weights = checkpoint.resolve(config.weights)
     model, model_config = checkpoint.load(weights)
     pairs = list(itertools.islice(folders.find_pairs(config.calibration, model_config.scale), 200))
@@ -59,7 +60,7 @@ def main(config):
     if config.plain:
         quantized = quantize.plain(folded, frames)
     else:
-        quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip)
+        quantized = quantize.quantize(folded, frames, exact_skip=config.exact_skip, twice=config.twice)
     images = large_enough(folders.find_pairs(config.data, model_config.scale), config.images)
     examination = Examination(quantized, images, model_config.scale)
     roundings = examination.roundings()
@@ -69,6 +70,7 @@ def main(config):
         "data": config.data,
         "plain": config.plain,
         "exact_skip": config.exact_skip,
+        "twice": config.twice,
         "images": [name for name, *_ in images],
         "psnr_y": examination.totals(),
         "parts": examination.parts(),
@@ -203,6 +205,7 @@ def text(result):
     """Result of main -> text."""
     psnr, how = result["psnr_y"], "converter's default" if result["plain"] else "convert.py --int8"
     how += " --exact_skip" if result["exact_skip"] else ""
+    how += f" --twice {' '.join(result['twice'])}" if result["twice"] else ""
     loss = {key: psnr["float"] - psnr[key] for key in ("int8", "tensors", "kernels")}
     alone = sum(r["alone_db"] for r in result["roundings"])
     header = ["rounding", "kind", "alone dB", "without dB", "SNR dB", "saturated", "step", "low", "high"]

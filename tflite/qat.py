@@ -54,6 +54,7 @@ class QatConfig:
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     exact_skip: bool = False  # as for tflite/convert.py
+    twice: tuple[str, ...] = ()  # as for tflite/convert.py
     frames: int = 16  # to calibrate on: patches of 64x64 LR pixels
     steps: int = 2800  # updates
     batch: int = 8
@@ -114,9 +115,10 @@ def prepared(model, pairs, config, folder):
 
     model: as for to_tflite. pairs, config: as for fine_tune.
     """
-    ready = quantize.rewritten(model, exact_skip=config.exact_skip)
+    rewriting = {"exact_skip": config.exact_skip, "twice": config.twice}
+    ready = quantize.rewritten(model, **rewriting)
     if not (folder / PREPARED).exists():
-        rounded = quantize.quantize(model, _frames(pairs, config), exact_skip=config.exact_skip).model
+        rounded = quantize.quantize(model, _frames(pairs, config), **rewriting).model
         with files.whole(folder / PREPARED) as partial:
             rounded.save_weights(partial, save_format="h5")
     ready.load_weights(folder / PREPARED)

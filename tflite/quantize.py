@@ -25,27 +25,33 @@ class Quantized:
         return fakequant.quantized(self.model, self.ranges, self.steps)
 
 
-def quantize(model, frames, *, exact_skip=False):
+def quantize(model, frames, *, exact_skip=False, twice=()):
     """Keras model without Rescaling layers (rewrite.fold_value_range), frames to learn from -> Quantized.
 
     frames: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see.
-    exact_skip: see rewrite.unroll_skip; nearer to float, and slower by what it makes convolutions larger.
+    exact_skip: see rewrite.unroll_skip; twice: names for rewrite.store_twice. Both are nearer to float, and slower by
+    what they make convolutions larger.
     """
     frames = list(frames)
-    model = rewritten(model, exact_skip=exact_skip)
+    model = rewritten(model, exact_skip=exact_skip)  # twice: below, where steps are known
     model = equalization.equalized(model, ranges.observe(model, frames))
     seen = ranges.observe(model, frames)
     chosen = ranges.chosen(model, seen)
     if exact_skip:
         model = rewrite.fill_pixels(model, seen)
+    if twice:
+        steps = {name: (high - low) / 255 for name, (low, high) in chosen.items()}
+        model = rewrite.store_twice(model, twice, steps)
     model, steps = rounding.rounded(model, frames)
     return Quantized(model, chosen, steps)
 
 
-def rewritten(model, *, exact_skip=False):
-    """The first step of quantize alone."""
+def rewritten(model, *, exact_skip=False, twice=()):
+    """model as it is after the rewriting in quantize, which only weights tell from what quantize gives."""
     model = rewrite.fold_residuals(model)
-    return rewrite.unroll_skip(model) if exact_skip else model
+    if exact_skip:
+        model = rewrite.unroll_skip(model)
+    return rewrite.store_twice(model, twice) if twice else model
 
 
 def plain(model, frames):

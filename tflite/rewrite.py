@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_rfdn import models
-from keras_rfdn.layers import Contrast, PixelShuffle
+from keras_rfdn.layers import Contrast, PixelShuffle, ResizeLike
 from tflite import graph
 
 WHITE = 255.0  # so that a constant channel has the range of pixels
@@ -125,7 +125,7 @@ def unroll_skip(model):
         if layer is first:
             x.append(inputs)
         if layer is total:
-            patches = _conv(x[0], patches_kernel[0].shape[-1], patches_kernel, first.kernel_size, PATCHES)
+            patches = _conv(x[0], patches_kernel, first, name=PATCHES)
             return keras.layers.Concatenate(name=JOINED)([inputs[graph.parents(total).index(deep)], patches])
         return graph.copied(layer, inputs, [wider, bias] if layer is last else None)
 
@@ -160,6 +160,64 @@ def fill_pixels(model, seen):
     return graph.rebuilt(model, call)
 
 
+def store_twice(model, names, steps=None):
+    """model with the results of the convolutions called names stored twice, half a step apart, where all else is int8.
+
+    What reads them takes the mean of both, by a kernel of twice the channels: the same in float, and in int8 half the
+    rounding error, for a value that is a quarter of a step off in one copy is so in the other with another sign. A gate
+    that multiplies them is made twice too. steps: {name: step of the result}; without it both copies are equal. Raises
+    ValueError for a name that is no convolution's, and for one whose result meets more than gates and concatenations
+    on its way to other convolutions.
+    """
+    convs = {conv.name: conv for conv in graph.convolutions(model)}
+    for name in names:
+        if name not in convs:
+            raise ValueError(f"--twice needs names of convolutions, got {name!r}; this network has {', '.join(convs)}")
+    gates = {gate.name for name in names for gate in _gates(convs[name], name)}
+    origins = {}  # of layers with more channels than in model: which of its channels each was
+
+    def call(layer, inputs):
+        taken = [origins.get(parent.name) for parent in graph.parents(layer)]
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = layer.get_weights()
+            if taken[0] is not None:
+                kernel = kernel[:, :, taken[0]] / np.bincount(taken[0])[taken[0]][:, None]
+            if layer.name not in gates.union(names):
+                return _conv(inputs, [kernel, bias], layer)
+            shift = steps[layer.name] / 4 if steps and layer.name in names else 0
+            origins[layer.name] = np.tile(np.arange(layer.filters), 2)
+            return _conv(inputs, [np.tile(kernel, 2), np.concatenate([bias + shift, bias - shift])], layer)
+        if isinstance(layer, keras.layers.Concatenate) and any(origin is not None for origin in taken):
+            origins[layer.name] = _joined(layer, taken)
+        elif taken and taken[0] is not None:
+            origins[layer.name] = taken[0]
+        return graph.copied(layer, inputs)
+
+    return graph.rebuilt(model, call)
+
+
+def _gates(layer, name):
+    """The convolutions behind the gates that multiply what a layer gives, at any distance from it. name: for errors."""
+    found = []
+    for reader in graph.children(layer):
+        reads_size = isinstance(reader, ResizeLike) and graph.parents(reader)[0] is not layer
+        if reads_size or isinstance(reader, keras.layers.Conv2D):
+            continue
+        if not isinstance(reader, keras.layers.Multiply | keras.layers.Concatenate | Contrast):
+            raise ValueError(f"--twice can't store {name} twice: {reader.name} reads it; choose another, as a c5")
+        if isinstance(reader, keras.layers.Multiply):
+            found.append(graph.parents(graph.parents(reader)[1])[0])
+        found.extend(_gates(reader, name))
+    return found
+
+
+def _joined(layer, taken):
+    """Which of a concatenation's channels each was, from the same of its inputs: None where they are as they were."""
+    widths = [tensor.shape[-1] for tensor in layer.input]
+    parts = [np.arange(width) if origin is None else origin for origin, width in zip(taken, widths, strict=True)]
+    return np.concatenate([part + sum(widths[:i]) for i, part in enumerate(parts)])
+
+
 def _long_skip(model):
     """(first convolution, another whose output is added to its, their sum, convolution after the sum), or None."""
     for total in model.layers:
@@ -173,10 +231,11 @@ def _long_skip(model):
     return None
 
 
-def _conv(x, filters, weights, kernel_size, name):
-    layer = keras.layers.Conv2D(filters, kernel_size, padding="same", name=name)
-    result = layer(x)
-    layer.set_weights(weights)
+def _conv(x, weights, like, **changes):
+    """Output for x of a convolution with these weights, and all else as in the layer like, but for changes to it."""
+    conv = keras.layers.Conv2D.from_config({**like.get_config(), "filters": weights[0].shape[-1], **changes})
+    result = conv(x)
+    conv.set_weights(weights)
     return result
 
 

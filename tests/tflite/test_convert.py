@@ -190,7 +190,7 @@ def test_exact_skip_is_one_convolution_of_the_image_more(tiny_model, tiny_upscal
 
 
 def test_exact_skip_without_int8_is_refused(tiny_weights):
-    with pytest.raises(ValueError, match="--exact_skip is for --int8"):
+    with pytest.raises(ValueError, match="--exact_skip and --twice are for --int8"):
         convert.main(convert.ConvertConfig(weights=tiny_weights, exact_skip=True))
 
 

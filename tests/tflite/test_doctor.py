@@ -95,7 +95,7 @@ def test_the_exact_skip_is_examined_too(tiny_weights, folder, monkeypatch, capsy
     )
     assert rewrite.PATCHES in doctor.main(config)["parts"]
     assert "convert.py --int8 --exact_skip" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="which knows no --exact_skip"):
+    with pytest.raises(ValueError, match="which knows no --exact_skip and no --twice"):
         doctor.main(dataclasses.replace(config, plain=True))
 
 

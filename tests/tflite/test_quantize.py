@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 from data import sample
@@ -81,6 +82,32 @@ def test_filling_the_range_of_pixels_is_exact_up_to_the_border(esa):
     np.testing.assert_allclose(filled.low, edge, atol=0.1)
     np.testing.assert_allclose(filled.high, 255 - edge, atol=0.1)
     assert ranges.chosen(result, seen)[rewrite.JOINED] == fakequant.PIXELS
+
+
+@pytest.mark.parametrize("name", ["esa", "cca"])
+def test_storing_results_twice_is_exact_and_halves_their_rounding_error(name):
+    model = rewrite.fold_residuals(network(CONFIGS[name]))
+    seen = ranges.observe(model, FRAMES)
+    bounds = ranges.chosen(model, seen)["B1.c5"]
+    step = (bounds[1] - bounds[0]) / 255
+    result = rewrite.store_twice(model, ["B1.c5"], {"B1.c5": step})
+    assert_equal(result, model)
+    assert result.get_layer("B1.c5").filters == 2 * model.get_layer("B1.c5").filters
+    first, second = tf.split(keras.Model(result.input, result.get_layer("B1.c5").output)(LR), 2, axis=-1)
+    np.testing.assert_allclose(first - second, step / 2, rtol=0.01)
+
+    def error(network):
+        rounded = fakequant.quantized(network, {"B1.c5": bounds}, {})
+        return np.square(rounded(LR) - network(LR)).mean()
+
+    assert error(result) < 0.35 * error(model)  # a quarter, were it not for what is clipped
+
+
+def test_what_can_not_be_stored_twice_is_refused(esa):
+    with pytest.raises(ValueError, match=r"names of convolutions, got 'B7\.c5'; this network has .*B1\.c5"):
+        rewrite.store_twice(esa, ["B7.c5"])
+    with pytest.raises(ValueError, match=r"can't store B1\.c1_d twice: .* reads it"):
+        rewrite.store_twice(esa, ["B1.c1_d"])
 
 
 def test_a_network_without_that_skip_is_refused(folded):
