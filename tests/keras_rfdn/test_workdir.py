@@ -13,6 +13,7 @@ class Settings:
     batch: int = 2
     seed: int = 0
     steps: int = 4
+    names: tuple[str, ...] = ()
 
 
 HOLD = """
@@ -31,7 +32,7 @@ def claim(folder, config=None):
 
 def test_settings_are_written(tmp_path):
     claim(tmp_path / "a/run")
-    assert json.loads((tmp_path / "a/run/config.json").read_text()) == {"batch": 2, "seed": 0, "steps": 4}
+    assert json.loads((tmp_path / "a/run/config.json").read_text()) == {"batch": 2, "seed": 0, "steps": 4, "names": []}
 
 
 def test_other_settings_are_refused_and_kept(tmp_path):
@@ -41,6 +42,14 @@ def test_other_settings_are_refused_and_kept(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["batch"] == 2
     claim(tmp_path, Settings(steps=9))
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 9
+
+
+def test_several_names_are_the_same_when_a_run_goes_on(tmp_path):
+    named = Settings(names=("a", "b"))
+    claim(tmp_path, named)
+    claim(tmp_path, named)
+    with pytest.raises(ValueError, match=r"names was \['a', 'b'\] and is now \['a'\]"):
+        claim(tmp_path, Settings(names=("a",)))
 
 
 def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path):
