@@ -81,12 +81,14 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
 
 
-def test_it_starts_from_what_convert_makes(settings, small_weights, tmp_path):
+@pytest.mark.parametrize("rewriting", [{}, {"exact_skip": True, "twice": ("B1.c5",)}], ids=["", "exact_skip twice"])
+def test_it_starts_from_what_convert_makes(rewriting, settings, small_weights, tmp_path):
     """Rewritten, equalized and rounded: the same function nearly, in a network without SRBs' sums."""
     folded = rewrite.fold_value_range(*checkpoint.load(small_weights), batch=None)
+    settings = dataclasses.replace(settings, **rewriting)
     pairs, _ = qat._images(settings, 2)
     ready = qat.prepared(folded, pairs, settings, tmp_path)
-    assert sum("add" in layer.name for layer in ready.layers) == 1  # the long skip
+    assert sum("add" in layer.name for layer in ready.layers) == (0 if rewriting else 1)  # the long skip
     for layer in graph.convolutions(ready):
         kernel = layer.get_weights()[0]
         codes = kernel / fakequant.kernel_steps(kernel)
