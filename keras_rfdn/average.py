@@ -1,0 +1,46 @@
+"""The mean of several runs' weights, often better than each where the runs went on from the same weights:
+
+    python -m keras_rfdn.average runs/A runs/B --out mean.h5
+
+Wortsman et al., "Model soups" (ICML 2022), with equal shares. Runs that share no beginning give nonsense.
+"""
+
+import dataclasses
+
+import numpy as np
+import simple_parsing
+
+from keras_rfdn import checkpoint, command, report
+from keras_rfdn.config import name_of
+
+
+@dataclasses.dataclass(frozen=True)
+class AverageConfig:
+    """Average the weights of runs of one network, and write a weight file."""
+
+    # Weight files or workdirs; one named twice counts twice.
+    weights: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="WEIGHTS")
+    out: str  # the weight file to write, .h5
+
+
+def main(config):
+    """Writes the file and returns its ModelConfig. Raises ValueError for weights of different networks."""
+    files = [checkpoint.resolve(path) for path in config.weights]
+    loaded = [checkpoint.load(file) for file in files]
+    model, model_config = loaded[0]
+    for file, (_, other) in zip(files, loaded, strict=True):
+        if other != model_config:
+            raise ValueError(
+                f"weights of one network are needed: {files[0]} is of {name_of(model_config)} "
+                f"x{model_config.scale}, {file} of {name_of(other)} x{other.scale}"
+            )
+    weights = zip(*(each.get_weights() for each, _ in loaded), strict=True)
+    model.set_weights([np.mean(arrays, axis=0) for arrays in weights])
+    sources = [{"file": file.name, "sha256": report.sha256(file)} for file in files]
+    checkpoint.save(model, model_config, config.out, variant=name_of(model_config), mean_of=sources)
+    print(f"{name_of(model_config)} x{model_config.scale}, mean of {len(files)} weight files -> {config.out}")
+    return model_config
+
+
+if __name__ == "__main__":
+    command.run(main, AverageConfig)
