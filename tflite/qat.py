@@ -34,6 +34,7 @@ from keras_rfdn.upscale import from_model
 from tflite import calibration, convert, describe, quantize, rewrite, simulation
 
 PREPARED, RANGES, BEST = "prepared.h5", "ranges.json", "best.h5"
+FITS = {"minmax": simulation.minmax, "least_error": simulation.least_error}
 RANGE_RATE = 0.2  # how fast ranges are learned, relative to weights
 
 
@@ -56,10 +57,11 @@ class QatConfig:
     exact_skip: bool = False  # as for tflite/convert.py
     twice: tuple[str, ...] = ()  # as for tflite/convert.py
     frames: int = 16  # to calibrate on: patches of 64x64 LR pixels
-    steps: int = 2800  # updates
+    ranges: str = "minmax"  # those that training starts from: minmax of the frames, or least_error on them
+    steps: int = 900  # updates
     batch: int = 8
     patch: int = 32  # LR pixels
-    learning_rate: float = 5e-4  # of an update, relative to the weights; falls to 0 by a half cosine
+    learning_rate: float = 3e-4  # of an update, relative to the weights; falls to 0 by a half cosine
     distillation: float = 1.0  # weight of the float network's output in the loss; the rest is that of the originals
     validate_every: int = 250  # updates
     log_every: int = 50  # updates
@@ -261,7 +263,7 @@ def _size(weights):
 
 
 def _calibrated(operations, pairs, config):
-    return list(simulation.calibrate(operations, _frames(pairs, config), simulation.least_error).values())
+    return list(simulation.calibrate(operations, _frames(pairs, config), FITS[config.ranges]).values())
 
 
 def _frames(pairs, config):
@@ -297,6 +299,8 @@ def _check(config):
             raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
     if config.patch < SMALLEST_INPUT:
         raise ValueError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
+    if config.ranges not in FITS:
+        raise ValueError(f"--ranges must be one of {', '.join(FITS)}, got {config.ranges}")
     if not 0 <= config.distillation <= 1:
         raise ValueError(f"--distillation must be 0 to 1, got {config.distillation}")
 

@@ -100,6 +100,15 @@ def test_it_starts_from_what_convert_makes(rewriting, settings, small_weights, t
     np.testing.assert_array_equal(again(lr), ready(lr))
 
 
+def test_training_starts_from_the_ranges_that_were_asked_for(settings, small_weights):
+    folded = rewrite.fold_value_range(*checkpoint.load(small_weights), batch=None)
+    operations, (pairs, _) = simulation.operations(folded), qat._images(settings, 2)
+    both = [qat._calibrated(operations, pairs, dataclasses.replace(settings, ranges=fit)) for fit in qat.FITS]
+    widest, narrower = np.diff(both, axis=2)[..., 0]
+    assert (narrower <= 1.01 * widest).all()  # both were moved by a part of a step, so that zero is in them
+    assert (narrower < 0.9 * widest).any()
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tuned, settings, tmp_path, monkeypatch):
     config = dataclasses.replace(settings, workdir=str(tmp_path))
@@ -166,6 +175,7 @@ def test_steps_are_relative_to_a_channel():
         ({"steps": 0}, "--steps must be above 0"),
         ({"patch": 8}, "--patch must be 15"),
         ({"distillation": 2.0}, "--distillation must be 0 to 1"),
+        ({"ranges": "widest"}, "--ranges must be one of minmax, least_error, got widest"),
         ({"shape": "1,2"}, "--shape must be"),
         ({"weights": "nowhere.h5"}, "no weight file at nowhere.h5"),
     ],
