@@ -37,9 +37,9 @@ def rebuilt(model, call):
     return keras.Model(lr, walk(model, lr, call), name=model.name)
 
 
-def copied(layer, inputs, weights=None):
-    """Output of a layer's copy for inputs, with the layer's own weights or those given."""
-    copy = type(layer).from_config(layer.get_config())
+def copied(layer, inputs, weights=None, **changes):
+    """Output of a layer's copy for inputs, with its own weights or those given, and changes to its configuration."""
+    copy = type(layer).from_config(layer.get_config() | changes)
     outputs = copy(inputs)
     copy.set_weights(layer.get_weights() if weights is None else weights)
     return outputs

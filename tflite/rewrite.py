@@ -125,7 +125,8 @@ def unroll_skip(model):
         if layer is first:
             x.append(inputs)
         if layer is total:
-            patches = _conv(x[0], patches_kernel, first, name=PATCHES)
+            filters = len(patches_kernel[1])
+            patches = graph.copied(first, x[0], patches_kernel, name=PATCHES, filters=filters)
             return keras.layers.Concatenate(name=JOINED)([inputs[graph.parents(total).index(deep)], patches])
         return graph.copied(layer, inputs, [wider, bias] if layer is last else None)
 
@@ -146,18 +147,13 @@ def fill_pixels(model, seen):
     factors = WHITE / ((1 + MARGIN) * span)
     offsets = WHITE / 2 - factors * (low + high) / 2
 
-    def call(layer, inputs):
-        if layer is deep:
-            kernel, bias = layer.get_weights()
-            return graph.copied(layer, inputs, [kernel * factors, bias * factors + offsets])
-        if layer is last:
-            kernel, bias = layer.get_weights()
-            kernel[:, :, : len(factors)] /= factors[:, None]
-            kernel[:, :, -1] -= np.einsum("hwco,c->hwo", kernel[:, :, : len(factors)], offsets) / WHITE
-            return graph.copied(layer, inputs, [kernel, bias])
-        return graph.copied(layer, inputs)
-
-    return graph.rebuilt(model, call)
+    kernel, bias = deep.get_weights()
+    weights = {deep.name: [kernel * factors, bias * factors + offsets]}
+    kernel, bias = last.get_weights()
+    kernel[:, :, : len(factors)] /= factors[:, None]
+    kernel[:, :, -1] -= np.einsum("hwco,c->hwo", kernel[:, :, : len(factors)], offsets) / WHITE
+    weights[last.name] = [kernel, bias]
+    return graph.rebuilt(model, lambda layer, inputs: graph.copied(layer, inputs, weights.get(layer.name)))
 
 
 def store_twice(model, names, steps=None):
@@ -183,10 +179,11 @@ def store_twice(model, names, steps=None):
             if taken[0] is not None:
                 kernel = kernel[:, :, taken[0]] / np.bincount(taken[0])[taken[0]][:, None]
             if layer.name not in gates.union(names):
-                return _conv(inputs, [kernel, bias], layer)
+                return graph.copied(layer, inputs, [kernel, bias])
             shift = steps[layer.name] / 4 if steps and layer.name in names else 0
             origins[layer.name] = np.tile(np.arange(layer.filters), 2)
-            return _conv(inputs, [np.tile(kernel, 2), np.concatenate([bias + shift, bias - shift])], layer)
+            weights = [np.tile(kernel, 2), np.concatenate([bias + shift, bias - shift])]
+            return graph.copied(layer, inputs, weights, filters=2 * layer.filters)
         if isinstance(layer, keras.layers.Concatenate) and any(origin is not None for origin in taken):
             origins[layer.name] = _joined(layer, taken)
         elif taken and taken[0] is not None:
@@ -229,14 +226,6 @@ def _long_skip(model):
         if len(first) == len(deep) == 1 and len(children) == 1 and _keeps_size(children[0]):
             return *first, *deep, total, *children
     return None
-
-
-def _conv(x, weights, like, **changes):
-    """Output for x of a convolution with these weights, and all else as in the layer like, but for changes to it."""
-    conv = keras.layers.Conv2D.from_config({**like.get_config(), "filters": weights[0].shape[-1], **changes})
-    result = conv(x)
-    conv.set_weights(weights)
-    return result
 
 
 def _patches_of(conv):
