@@ -71,8 +71,8 @@ def leaky(op, taken, _):
 
 
 def added(op, taken, _):
-    """Factors in 21 bits or less, the larger one in just as many."""
-    factors = [step / op.step for step in op.steps]
+    """Factors, quotients in float32, in 21 bits or less, the larger one in just as many."""
+    factors = [float(np.float32(step) / np.float32(op.step)) for step in op.steps]
     shift = 21 - math.frexp(max(factors))[1]
     return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, factors, strict=True)), shift)
 

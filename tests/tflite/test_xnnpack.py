@@ -79,6 +79,32 @@ def test_the_result_is_whole_and_the_gradient_is_the_layer_s(rng, layer, whole, 
     np.testing.assert_array_equal(rounded, np.floor(smooth + 0.5))
 
 
+def test_every_sum_of_two_numbers_is_litert_s():
+    # With quotients of steps in float64, 2 of the 65,536 sums would be other numbers.
+    steps = {"red": 0.009498455561697483, "green": 0.0076472400687634945, "total": 0.010680874809622765}
+    x = keras.Input((None, None, 3))
+    red, green = (keras.layers.Conv2D(1, 1, name=name)(x) for name in ("red", "green"))
+    model = keras.Model(x, keras.layers.Conv2D(3, 1)(keras.layers.Add(name="total")([red, green])))
+    model.set_weights(
+        [
+            np.array([steps["red"], 0, 0]).reshape(1, 1, 3, 1),
+            np.zeros(1),
+            np.array([0, steps["green"], 0]).reshape(1, 1, 3, 1),
+            np.zeros(1),
+            np.full((1, 1, 1, 3), 1 / steps["total"]),
+            np.zeros(3),
+        ]
+    )
+    operations = simulation.operations(model)
+    seen = simulation.calibrate(operations, FRAMES, simulation.minmax)
+    ranges = seen | {name: (0.0, 255 * step) for name, step in steps.items()}
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(256)[:, None], np.arange(256)
+    file = runtime.Model(qat.to_tflite(model, ranges, height=256, width=256))
+    twin = simulation.simulate(operations, ranges)
+    np.testing.assert_array_equal(twin(image[None].astype(np.float32))[0], file.upscale(image))
+
+
 def test_halves_of_a_product_go_to_the_even_number():
     product = xnnpack.InWholes(keras.layers.Multiply(), xnnpack.multiplied, [1.0, 1.0], 2.0)
     x = tf.constant([1.0, 3.0, 5.0, 7.0])
