@@ -56,7 +56,7 @@ class QatConfig:
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
     exact_skip: bool = False  # as for tflite/convert.py
     twice: tuple[str, ...] = ()  # as for tflite/convert.py
-    frames: int = 16  # to calibrate on: patches of 64x64 LR pixels
+    frames: int = 64  # to calibrate on: patches of 64x64 LR pixels
     ranges: str = "minmax"  # those that training starts from: minmax of the frames, or least_error on them
     steps: int = 900  # updates
     batch: int = 8

@@ -67,6 +67,23 @@ def test_a_row_without_a_file_converts_its_weights(folder, int8_file):
     assert converted["measured"] == taken["measured"]
 
 
+def test_rows_of_the_same_options_share_a_conversion(folder, monkeypatch, capsys):
+    made = []
+
+    def convert(bound, out):
+        made.append(bound.options)
+        return original(bound, out)
+
+    original = check._converted
+    monkeypatch.setattr(check, "_converted", convert)
+    few = {"calibration_frames": 2}
+    bounds = [check.Bound("tiny.h5", "set", 1.0, calibration="set", options=o) for o in ({}, few, few)]
+    plain, *same = check.main(check.CheckConfig(str(folder)), bounds)
+    assert made == [{}, few]
+    assert same[0]["measured"] == same[1]["measured"] != plain["measured"]
+    assert "tiny.h5 calibration_frames" in capsys.readouterr().out
+
+
 def test_a_shift_of_colour_is_found(folder, int8_file):
     file, bound = str(folder / int8_file), check.Bound("brighter.h5", "set", 9.0, drift=0.2)
     own, shifted = (check.measure(file, check._within(b, folder))["drift"] for b in (_bound(9.0), bound))
@@ -90,5 +107,6 @@ def test_the_command_exits_with_status_1(folder, int8_file, monkeypatch):
 
 
 def test_the_rows_name_what_is_measured():
-    assert len({(bound.weights, bound.images, bound.model) for bound in check.BOUNDS}) == len(check.BOUNDS)
+    rows = {(bound.weights, bound.images, bound.model, str(bound.options)) for bound in check.BOUNDS}
+    assert len(rows) == len(check.BOUNDS)
     assert all(0 < bound.loss_db < 1 for bound in check.BOUNDS)
