@@ -72,14 +72,14 @@ def main(config, bounds=BOUNDS):
 
     Raises ValueError when the weights or images of a row are missing.
     """
-    results, converted = [], {}
+    results, files = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for i, bound in enumerate(bounds):
             row = _within(bound, pathlib.Path(config.folder))
-            made_of = (row.weights, row.calibration, str(row.options))
-            if not row.model and made_of not in converted:
-                converted[made_of] = _converted(row, pathlib.Path(scratch) / f"{i}.tflite")
-            file = row.model or converted[made_of]
+            made_of = (row.model, row.weights, row.calibration, str(row.options))
+            if made_of not in files:
+                files[made_of] = row.model or _converted(row, pathlib.Path(scratch) / f"{i}.tflite")
+            file = files[made_of]
             found = measure(file, row, threads=config.threads)
             wrong = problems(file, found, row)
             results.append({**dataclasses.asdict(bound), "measured": found, "problems": wrong})

@@ -43,12 +43,13 @@ class InWholes(layers.Layer):
     """A layer whose result is rounded by the whole numbers that XNNPACK's kernel rounds it by; the gradient is its own.
 
     layer: what it stands for. whole(self, taken, smooth): int32 inputs in multiples of self.steps -> the result in
-    multiples of self.step; smooth is what layer gives.
+    multiples of self.step; smooth is what layer gives. self.factors: float32 quotients of self.steps and self.step.
     """
 
     def __init__(self, layer, whole, steps, step):
         super().__init__(name=layer.name)
         self.layer, self.whole, self.steps, self.step = layer, whole, steps, step
+        self.factors = [float(np.float32(taken) / np.float32(step)) for taken in steps]
 
     def call(self, inputs):
         smooth = self.layer(inputs)
@@ -60,21 +61,20 @@ class InWholes(layers.Layer):
 
 def requantized(op, taken, _):
     """A factor in whole 256ths."""
-    return _shifted(taken[0] * round(256 * op.steps[0] / op.step), 8)
+    return _shifted(taken[0] * round(256 * op.factors[0]), 8)
 
 
 def leaky(op, taken, _):
     """Two factors in whole 256ths."""
-    factor = 256 * op.steps[0] / op.step
+    factor = 256 * op.factors[0]
     slope = float(op.layer.alpha)
     return _shifted(taken[0] * tf.where(taken[0] < 0, round(factor * slope), round(factor)), 8)
 
 
 def added(op, taken, _):
-    """Factors, quotients in float32, in 21 bits or less, the larger one in just as many."""
-    factors = [float(np.float32(step) / np.float32(op.step)) for step in op.steps]
-    shift = 21 - math.frexp(max(factors))[1]
-    return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, factors, strict=True)), shift)
+    """Factors in 21 bits or less, the larger one in just as many."""
+    shift = 21 - math.frexp(max(op.factors))[1]
+    return _shifted(sum(x * round(math.ldexp(f, shift)) for x, f in zip(taken, op.factors, strict=True)), shift)
 
 
 def multiplied(op, taken, _):
