@@ -39,7 +39,8 @@ class ConvertConfig:
     # By default beside the weights, or for those shipped here, named by variant, scale, precision and shape.
     out: str | None = None
     exact_skip: bool = False  # int8: take the long skip from the image itself; less is lost, 3% more multiply-adds
-    # int8: convolutions whose results are stored twice, half a step apart; doctor.py tells where most is lost.
+    # int8: convolutions whose results are stored twice, half a step apart, or, where a LeakyReLU follows, as x and -x
+    # with a ReLU each; doctor.py tells where most is lost.
     twice: tuple[str, ...] = ()
     # int8: keep so many operations in float, or the fewest with which no more is lost on the calibration images; the
     # latency that it costs is measured.

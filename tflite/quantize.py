@@ -29,11 +29,11 @@ def quantize(model, frames, *, exact_skip=False, twice=()):
     """Keras model without Rescaling layers (rewrite.fold_value_range), frames to learn from -> Quantized.
 
     frames: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see.
-    exact_skip: see rewrite.unroll_skip; twice: names for rewrite.store_twice. Both are nearer to float, and slower by
-    what they make convolutions larger.
+    exact_skip: see rewrite.unroll_skip; twice: names of convolutions for rewrite.store_twice, or rewrite.part_leaky
+    where a LeakyReLU follows. Both are nearer to float, and slower by what they make convolutions larger.
     """
     frames = list(frames)
-    model = rewritten(model, exact_skip=exact_skip)  # twice: below, where steps are known
+    model, twice = _before_steps(model, exact_skip, twice)
     model = equalization.equalized(model, ranges.observe(model, frames))
     seen = ranges.observe(model, frames)
     chosen = ranges.chosen(model, seen)
@@ -48,10 +48,19 @@ def quantize(model, frames, *, exact_skip=False, twice=()):
 
 def rewritten(model, *, exact_skip=False, twice=()):
     """model as it is after the rewriting in quantize, which only weights tell from what quantize gives."""
+    model, twice = _before_steps(model, exact_skip, twice)
+    return rewrite.store_twice(model, twice) if twice else model
+
+
+def _before_steps(model, exact_skip, twice):
+    """model rewritten as far as no steps are needed, and the names left for rewrite.store_twice."""
     model = rewrite.fold_residuals(model)
     if exact_skip:
         model = rewrite.unroll_skip(model)
-    return rewrite.store_twice(model, twice) if twice else model
+    parted = rewrite.leaky_behind(model, twice)
+    if parted:
+        model = rewrite.part_leaky(model, parted)
+    return model, tuple(name for name in twice if name not in parted)
 
 
 def plain(model, frames):

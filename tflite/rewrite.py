@@ -156,6 +156,41 @@ def fill_pixels(model, seen):
     return graph.rebuilt(model, lambda layer, inputs: graph.copied(layer, inputs, weights.get(layer.name)))
 
 
+def part_leaky(model, names):
+    """model whose LeakyReLUs behind the convolutions called names are made of two ReLUs: of x, and of -x.
+
+    leaky(x) = relu(x) - slope relu(-x), as in Shang et al. 2016 (arXiv 1603.05201): the convolution gives x beside -x,
+    and what reads the LeakyReLU does the rest by a kernel of twice the channels. In int8 two roundings, of x and of
+    leaky(x), become one, of a range without negative values: a ReLU is part of the convolution. Raises ValueError for a
+    name that is no convolution's, or one whose LeakyReLU is read by anything but convolutions.
+    """
+    parted = {}  # {layer: slope}
+    for name in names:
+        (leaky,) = graph.children(_convolution(model, name))
+        if not all(isinstance(reader, keras.layers.Conv2D) for reader in graph.children(leaky)):
+            raise ValueError(f"--twice can't part the LeakyReLU behind {name}: not only convolutions read it")
+        parted[leaky.name] = float(leaky.alpha)
+
+    def call(layer, inputs):
+        if layer.name in parted:
+            return keras.layers.ReLU()(inputs)
+        if layer.name in names:
+            both = [np.concatenate([weight, -weight], axis=-1) for weight in layer.get_weights()]
+            return graph.copied(layer, inputs, both, filters=2 * layer.filters)
+        if isinstance(layer, keras.layers.Conv2D) and (slope := parted.get(graph.parents(layer)[0].name)):
+            kernel, bias = layer.get_weights()
+            return graph.copied(layer, inputs, [np.concatenate([kernel, -slope * kernel], axis=2), bias])
+        return graph.copied(layer, inputs)
+
+    return graph.rebuilt(model, call)
+
+
+def leaky_behind(model, names):
+    """Those of names, convolutions of model, whose results a LeakyReLU and nothing else reads."""
+    readers = {name: graph.children(_convolution(model, name)) for name in names}
+    return tuple(name for name in names if _is_one_leaky(readers[name]))
+
+
 def store_twice(model, names, steps=None):
     """model with the results of the convolutions called names stored twice, half a step apart, where all else is int8.
 
@@ -165,11 +200,7 @@ def store_twice(model, names, steps=None):
     ValueError for a name that is no convolution's, and for one whose result meets more than gates and concatenations
     on its way to other convolutions.
     """
-    convs = {conv.name: conv for conv in graph.convolutions(model)}
-    for name in names:
-        if name not in convs:
-            raise ValueError(f"--twice needs names of convolutions, got {name!r}; this network has {', '.join(convs)}")
-    gates = {gate.name for name in names for gate in _gates(convs[name], name)}
+    gates = {gate.name for name in names for gate in _gates(_convolution(model, name), name)}
     origins = {}  # of layers with more channels than in model: which of its channels each was
 
     def call(layer, inputs):
@@ -191,6 +222,17 @@ def store_twice(model, names, steps=None):
         return graph.copied(layer, inputs)
 
     return graph.rebuilt(model, call)
+
+
+def _is_one_leaky(layers):
+    return len(layers) == 1 and isinstance(layers[0], keras.layers.LeakyReLU)
+
+
+def _convolution(model, name):
+    convs = {conv.name: conv for conv in graph.convolutions(model)}
+    if name not in convs:
+        raise ValueError(f"--twice needs names of convolutions, got {name!r}; this network has {', '.join(convs)}")
+    return convs[name]
 
 
 def _gates(layer, name):

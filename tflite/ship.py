@@ -1,9 +1,11 @@
 """From finished runs to the files in keras_rfdn/weights/:
 
-    python -m tflite.ship runs/shipped-e-rfdn-x4 --sets Set5 Set14 BSD100 --calibration TRAINING --pictures Kodak24
+    python -m tflite.ship runs/shipped-e-rfdn-x4 --sets Set5 Set14 BSD100 --data TRAINING --pictures Kodak24
 
-For each run NAME.h5, NAME_int8.tflite (convert --int8, any LR size), NAME.md (its card, with scores) and NAME.png (its
-curve), and SHA256SUMS anew; with --pictures docs/NAME.png too, what it makes of photographs. NAME is VARIANT-xSCALE.
+For each run NAME.h5, NAME_int8.tflite (by qat, any LR size), NAME.md (its card, with scores) and NAME.png (its curve),
+and SHA256SUMS anew; with --pictures docs/NAME.png too, what it makes of photographs. NAME is VARIANT-xSCALE.
+
+The fine-tuning for int8 keeps its state in RUN/qat, so that the same command goes on where it was.
 """
 
 import dataclasses
@@ -17,7 +19,7 @@ import simple_parsing
 from data import bicubic, files, folders, images
 from keras_rfdn import checkpoint, command, evaluate, pictures, recipes, report, shipped, tables, upscale
 from keras_rfdn.config import name_of
-from tflite import benchmark, convert
+from tflite import benchmark, qat
 
 # What the picture shows, chosen before the networks were trained: image of Kodak24, top and left in pixels.
 CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200, 130), "sky": ("16", 60, 420)}
@@ -59,7 +61,11 @@ int8 loses {losses}. Measured by
 
     python -m keras_rfdn.evaluate {sets} --weights {name} keras_rfdn/weights/{name}_int8.tflite
 
-The int8 file was made by `tflite/convert.py --int8 --shape dynamic`, calibrated on the training images.
+The int8 file was made by quantization-aware training on the same images ({qat_steps} updates of 8 patches):
+
+    python tflite/qat.py --data TRAINING --valid VALIDATION --weights {name} --shape dynamic --steps {qat_steps}
+
+`tflite/convert.py --int8`, as above, makes one of fixed size in a minute and without training.
 
 ## What it is bad at
 
@@ -83,15 +89,17 @@ class ShipConfig:
 
     runs: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="RUN")  # finished workdirs
     sets: tuple[str, ...] = simple_parsing.field(default=(), nargs="+")  # folders of test images
-    calibration: str | None = None  # folder of training images, for int8
+    data: str | None = None  # folder of training images, to fine-tune for int8 on
+    valid: str | None = None  # folder to validate fine-tuning on; by default some of the training images
+    qat_steps: int = 600  # updates of fine-tuning
     out: str = str(shipped.FOLDER)
     pictures: str | None = None  # folder of Kodak24: draw CROPS as each network makes them, for the cards
 
 
 def main(config):
     """Writes the files and returns {name: report of evaluate}."""
-    if not config.sets or not config.calibration:
-        raise ValueError("name folders of test images by --sets and one of training images by --calibration")
+    if not config.sets or not config.data:
+        raise ValueError("name folders of test images by --sets and one of training images by --data")
     out, reports = pathlib.Path(config.out), {}
     for run in map(pathlib.Path, config.runs):
         name, reports[name] = _ship(run, out, config)
@@ -109,15 +117,21 @@ def _ship(run, out, config):
         with files.whole(out / target) as partial:
             shutil.copyfile(source, partial)
     int8 = out / f"{name}_int8.tflite"
-    convert.main(
-        convert.ConvertConfig(
-            int8=True, weights=str(weights), shape="dynamic", calibration=config.calibration, out=str(int8)
+    qat.main(
+        qat.QatConfig(
+            data=config.data,
+            valid=config.valid,
+            weights=str(weights),
+            workdir=str(run / "qat"),
+            out=str(int8),
+            shape="dynamic",
+            steps=config.qat_steps,
         )
     )
     result = evaluate.measure(evaluate.EvaluateConfig(config.sets, weights=(str(out / f"{name}.h5"), str(int8))))
     for model in result["results"][1:]:
         model["weights"] = pathlib.Path(model["weights"]).name  # a card is read on other machines
-    text = card(name, summary, _json(run / "config.json"), result)
+    text = card(name, summary, _json(run / "config.json"), result, config.qat_steps)
     if config.pictures:
         draw(out / f"{name}.h5", int8, config.pictures, DOCS / f"{name}.png")
         text += PICTURE.format(docs=DOCS, name=name, photographs=", ".join(crop[0] for crop in CROPS.values()))
@@ -125,8 +139,8 @@ def _ship(run, out, config):
     return name, result
 
 
-def card(name, summary, settings, result):
-    """The text of NAME.md from a run's summary.json and config.json and the report of its scores."""
+def card(name, summary, settings, result, qat_steps):
+    """The text of NAME.md from a run's summary.json and config.json, its scores and the updates of fine-tuning."""
     recipe = f"shipped-{name}"  # and the weights do come from it: train refuses settings that contradict a recipe
     row = recipes.recipe(recipe)
     _, floats, int8 = result["results"]
@@ -149,6 +163,7 @@ def card(name, summary, settings, result):
         data=row.data,
         table=tables.markdown(result).strip(),
         losses=", ".join(losses),
+        qat_steps=qat_steps,
         sets=" ".join(floats["sets"]),
     )
 

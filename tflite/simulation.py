@@ -15,6 +15,7 @@ Ranges are learned beside the weights in a network that sums in float, and so ma
     ranges, twin = learned(model, learner)
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -28,6 +29,7 @@ from tflite import fakequant, graph, xnnpack
 from tflite.ranges import SATURATED
 
 SHRINK = np.linspace(1, 0.1, 46)  # parts of a range that least_error tries
+SPARE = 1.3  # how far minmax reaches, relative to least_error, where values will shrink
 
 quantization = tfmot.quantization.keras
 
@@ -249,10 +251,13 @@ def _slope(layer):
 def minmax(values, slope=1.0):
     """The range of the values and 0, which a range of TFLite must hold; 0 to 1 where a ReLU never fires.
 
-    A tiny range instead would be one that XNNPACK refuses: it multiplies by less than 256.
+    A tiny range instead would be one that XNNPACK refuses: it multiplies by less than 256. slope: as for least_error;
+    of values that a LeakyReLU shrinks the range leaves out those far below what least_error would keep.
     """
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    return low, high if high > low else 1.0
+    low, high = _ends(values)
+    if slope < 1:
+        low = max(low, SPARE * float(_least(values, slope, low * SHRINK, [high])[0]))
+    return low, high
 
 
 def least_error(values, slope=1.0):
@@ -260,18 +265,29 @@ def least_error(values, slope=1.0):
 
     slope: the errors of negative values count behind a LeakyReLU of this slope.
     """
-    low, high = minmax(values)
+    low, high = _ends(values)
+    for _ in range(2):
+        low, high = _least(values, slope, [low], high * SHRINK)
+        low, high = _least(values, slope, low * SHRINK, [high])
+    return float(low), float(high)
+
+
+def _ends(values):
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    return low, high if high > low else 1.0
+
+
+def _least(values, slope, lows, highs):
+    """The (low, high) of the least squared error, as least_error counts it."""
     weight = np.where(values < 0, slope, 1.0)
 
-    def error(low, high):
+    def error(bounds):
+        low, high = bounds
         step = max(high - low, 1e-20) / 255
         first = np.round(low / step)
         return np.square(weight * (np.clip(np.round(values / step), first, first + 255) * step - values)).sum()
 
-    for _ in range(2):
-        high = min(high * SHRINK, key=lambda candidate: error(low, candidate))
-        low = min(low * SHRINK, key=lambda candidate: error(candidate, high))
-    return float(low), float(high)
+    return min(itertools.product(lows, highs), key=error)
 
 
 def simulate(model, ranges, *, for_converter=False):

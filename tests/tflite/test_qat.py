@@ -81,7 +81,9 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
 
 
-@pytest.mark.parametrize("rewriting", [{}, {"exact_skip": True, "twice": ("B1.c5",)}], ids=["", "exact_skip twice"])
+@pytest.mark.parametrize(
+    "rewriting", [{}, {"exact_skip": True, "twice": ("B1.c5", "c.0")}], ids=["", "exact_skip twice"]
+)
 def test_it_starts_from_what_convert_makes(rewriting, settings, small_weights, tmp_path):
     """Rewritten, equalized and rounded: the same function nearly, in a network without SRBs' sums."""
     folded = rewrite.fold_value_range(*checkpoint.load(small_weights), batch=None)

@@ -103,11 +103,47 @@ def test_storing_results_twice_is_exact_and_halves_their_rounding_error(name):
     assert error(result) < 0.35 * error(model)  # a quarter, were it not for what is clipped
 
 
+@pytest.mark.parametrize("name", ["c.0", "B2.c1_r"])
+def test_parting_a_leaky_relu_is_exact_and_leaves_one_rounding_of_two(esa, name):
+    model = rewrite.fold_residuals(esa)
+    (leaky,) = graph.children(model.get_layer(name))
+    result = rewrite.part_leaky(model, [name])
+    assert_equal(result, model)
+    (relu,) = graph.children(result.get_layer(name))
+    assert type(relu) is keras.layers.ReLU
+    assert relu.output.shape[-1] == 2 * leaky.output.shape[-1]
+    result = equalization.equalized(result, ranges.observe(result, FRAMES))
+
+    def error(network, tensors):
+        bounds = ranges.chosen(network, ranges.observe(network, FRAMES))
+        rounded = fakequant.quantized(network, {tensor: bounds[tensor] for tensor in tensors}, {})
+        frame = FRAMES[0][None].astype(np.float32)  # of those that ranges are of: no value is clipped
+        return np.square(rounded(frame) - network(frame)).mean()
+
+    before = equalization.equalized(model, ranges.observe(model, FRAMES))
+    (relu,) = graph.children(result.get_layer(name))
+    (leaky,) = graph.children(before.get_layer(name))
+    assert error(result, [relu.name]) < 0.6 * error(before, [name, leaky.name])
+
+
+def test_a_convolution_named_twice_is_parted_where_a_leaky_relu_follows():
+    model = quantize.rewritten(network(ESA), exact_skip=True, twice=("B1.c5", "c.0"))
+    unchanged = quantize.rewritten(network(ESA), exact_skip=True)
+    assert_equal(model, unchanged)
+    for name in ("B1.c5", "c.0"):
+        assert model.get_layer(name).filters == 2 * unchanged.get_layer(name).filters
+    assert type(graph.children(model.get_layer("c.0"))[0]) is keras.layers.ReLU
+
+
 def test_what_can_not_be_stored_twice_is_refused(esa):
     with pytest.raises(ValueError, match=r"names of convolutions, got 'B7\.c5'; this network has .*B1\.c5"):
         rewrite.store_twice(esa, ["B7.c5"])
     with pytest.raises(ValueError, match=r"can't store B1\.c1_d twice: .* reads it"):
         rewrite.store_twice(esa, ["B1.c1_d"])
+    with pytest.raises(ValueError, match=r"can't part the LeakyReLU behind B1\.c1_d: not only convolutions read it"):
+        quantize.rewritten(esa, twice=("B1.c1_d",))
+    with pytest.raises(ValueError, match=r"names of convolutions, got 'c\.7'"):
+        quantize.rewritten(esa, twice=("c.7",))
 
 
 def test_a_network_without_that_skip_is_refused(folded):

@@ -34,7 +34,9 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "CROPS", {"soft": ("00", 8, 16)})
     monkeypatch.setattr(ship, "SIDE", 64)
     monkeypatch.chdir(tmp_path)
-    reports = ship.main(ship.ShipConfig((str(run),), sets=(folder,), calibration=folder, out=str(out), pictures=folder))
+    reports = ship.main(
+        ship.ShipConfig((str(run),), sets=(folder,), data=folder, qat_steps=2, out=str(out), pictures=folder)
+    )
     names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert (out / "tiny-x2.h5").read_bytes() == (run / "best.h5").read_bytes()
@@ -62,6 +64,6 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
 
 def test_a_run_that_is_not_finished_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"no summary\.json in .*; need the workdir of a finished run"):
-        ship.main(ship.ShipConfig((str(tmp_path),), sets=(folder,), calibration=folder))
+        ship.main(ship.ShipConfig((str(tmp_path),), sets=(folder,), data=folder))
     with pytest.raises(ValueError, match="name folders of test images by --sets"):
         ship.main(ship.ShipConfig((str(tmp_path),)))

@@ -192,6 +192,14 @@ def test_least_error_gives_up_an_outlier_but_not_small_values(rng):
     assert simulation.least_error(values, slope=0.05)[0] > low + 0.02
 
 
+def test_minmax_gives_up_only_what_a_leaky_relu_shrinks(rng):
+    values = np.append(rng.uniform(-1, 1, 4000), [-50, 2])
+    assert simulation.minmax(values) == (-50, 2)
+    low, high = simulation.minmax(values, slope=0.05)
+    assert high == 2
+    assert -50 < low < -1
+
+
 @pytest.mark.parametrize("fit", [simulation.minmax, simulation.least_error])
 def test_a_relu_that_never_fires_has_a_range_that_xnnpack_takes(fit):
     x = keras.Input((None, None, 3))
