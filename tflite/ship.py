@@ -17,7 +17,7 @@ import numpy as np
 import simple_parsing
 
 from data import bicubic, files, folders, images
-from keras_rfdn import checkpoint, command, evaluate, pictures, recipes, report, shipped, tables, upscale
+from keras_rfdn import checkpoint, command, evaluate, pictures, recipes, report, shipped, tables, upscale, workdir
 from keras_rfdn.config import name_of
 from tflite import benchmark, qat
 
@@ -26,6 +26,7 @@ CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200
 CROPS |= {"face": ("15", 70, 390)}
 SIDE = 128  # of a crop, in HR pixels
 MARGIN = 2  # between enlarged crops, in pixels at each side
+QAT = "qat"  # folder in a run: the workdir of its fine-tuning for int8
 DOCS = pathlib.Path("docs")  # where pictures go, in the repository
 
 CARD = """# {title}
@@ -61,11 +62,12 @@ int8 loses {losses}. Measured by
 
     python -m keras_rfdn.evaluate {sets} --weights {name} keras_rfdn/weights/{name}_int8.tflite
 
-The int8 file was made by quantization-aware training on the same images ({qat_steps} updates of 8 patches):
+The int8 file was made by quantization-aware training on T91, BSDS200 and the 91 photographs:
 
-    python tflite/qat.py --data TRAINING --valid VALIDATION --weights {name} --shape dynamic --steps {qat_steps}
+    python tflite/qat.py --data TRAINING --valid VALIDATION --weights {name} --shape dynamic {qat_flags}
 
-`tflite/convert.py --int8`, as above, makes one of fixed size in a minute and without training.
+Its weights and ranges are those of update {qat_best} of {qat_steps}, the best on validation. `tflite/convert.py
+--int8`, as above, makes one of fixed size without training.
 
 ## What it is bad at
 
@@ -91,7 +93,8 @@ class ShipConfig:
     sets: tuple[str, ...] = simple_parsing.field(default=(), nargs="+")  # folders of test images
     data: str | None = None  # folder of training images, to fine-tune for int8 on
     valid: str | None = None  # folder to validate fine-tuning on; by default some of the training images
-    qat_steps: int = 600  # updates of fine-tuning
+    qat_steps: int = 300  # updates of fine-tuning
+    exact_skip: bool = False  # as for tflite/qat.py
     out: str = str(shipped.FOLDER)
     pictures: str | None = None  # folder of Kodak24: draw CROPS as each network makes them, for the cards
 
@@ -113,25 +116,29 @@ def _ship(run, out, config):
     weights = checkpoint.resolve(run)
     model_config, _ = checkpoint.about(weights)
     name = f"{name_of(model_config)}-x{model_config.scale}"
-    for source, target in ((weights, f"{name}.h5"), (run / "curve.png", f"{name}.png")):
-        with files.whole(out / target) as partial:
-            shutil.copyfile(source, partial)
-    int8 = out / f"{name}_int8.tflite"
-    qat.main(
+    tuned = qat.main(
         qat.QatConfig(
             data=config.data,
             valid=config.valid,
             weights=str(weights),
-            workdir=str(run / "qat"),
-            out=str(int8),
+            workdir=str(run / QAT),
             shape="dynamic",
             steps=config.qat_steps,
+            exact_skip=config.exact_skip,
         )
     )
+    if tuned is None:
+        raise RuntimeError("fine-tuning for int8 was stopped and nothing shipped; the same command goes on from there")
+    int8 = out / f"{name}_int8.tflite"
+    for source, target in ((weights, out / f"{name}.h5"), (run / "curve.png", out / f"{name}.png"), (tuned, int8)):
+        with files.whole(target) as partial:
+            shutil.copyfile(source, partial)
     result = evaluate.measure(evaluate.EvaluateConfig(config.sets, weights=(str(out / f"{name}.h5"), str(int8))))
     for model in result["results"][1:]:
         model["weights"] = pathlib.Path(model["weights"]).name  # a card is read on other machines
-    text = card(name, summary, _json(run / "config.json"), result, config.qat_steps)
+    text = card(
+        name, summary, _json(run / "config.json"), result, workdir.records(run / QAT), exact_skip=config.exact_skip
+    )
     if config.pictures:
         draw(out / f"{name}.h5", int8, config.pictures, DOCS / f"{name}.png")
         text += PICTURE.format(docs=DOCS, name=name, photographs=", ".join(crop[0] for crop in CROPS.values()))
@@ -139,8 +146,11 @@ def _ship(run, out, config):
     return name, result
 
 
-def card(name, summary, settings, result, qat_steps):
-    """The text of NAME.md from a run's summary.json and config.json, its scores and the updates of fine-tuning."""
+def card(name, summary, settings, result, tuning, *, exact_skip=False):
+    """The text of NAME.md from a run's summary.json and config.json, its scores and the records of its fine-tuning.
+
+    exact_skip: whether that was with --exact_skip.
+    """
     recipe = f"shipped-{name}"  # and the weights do come from it: train refuses settings that contradict a recipe
     row = recipes.recipe(recipe)
     _, floats, int8 = result["results"]
@@ -163,7 +173,9 @@ def card(name, summary, settings, result, qat_steps):
         data=row.data,
         table=tables.markdown(result).strip(),
         losses=", ".join(losses),
-        qat_steps=qat_steps,
+        qat_flags=f"--steps {tuning[-1]['step']}" + (" --exact_skip" if exact_skip else ""),
+        qat_steps=tuning[-1]["step"],
+        qat_best=max(tuning, key=lambda record: record["psnr_y"])["step"],
         sets=" ".join(floats["sets"]),
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_rfdn import checkpoint, recipes, shipped, train
+from keras_rfdn import checkpoint, recipes, shipped, train, workdir
 from keras_rfdn.config import VARIANTS, ModelConfig
 from keras_rfdn.recipes import Recipe, Stage
 from tflite import describe, ship
@@ -57,6 +57,9 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
     enlarged = Image.fromarray(original).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(drawn[-98:-2, 2:-2], enlarged)  # the lowest of four panels
     assert "--seed 4" in card
+    assert "qat.py --data TRAINING --valid VALIDATION --weights tiny-x2 --shape dynamic --steps 2\n" in card
+    tuning = workdir.records(run / "qat")
+    assert f"those of update {max(tuning, key=lambda record: record['psnr_y'])['step']} of 2, the best" in card
     assert f"({json.loads((run / 'summary.json').read_text())['best_psnr_y']:.2f} dB" in card
     assert "{" not in card
     assert str(tmp_path) not in card
@@ -65,5 +68,5 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
 def test_a_run_that_is_not_finished_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"no summary\.json in .*; need the workdir of a finished run"):
         ship.main(ship.ShipConfig((str(tmp_path),), sets=(folder,), data=folder))
-    with pytest.raises(ValueError, match="name folders of test images by --sets"):
+    with pytest.raises(ValueError, match="name folders of test images by --sets and one of training images by --data"):
         ship.main(ship.ShipConfig((str(tmp_path),)))
