@@ -174,13 +174,14 @@ def part_leaky(model, names):
     def call(layer, inputs):
         if layer.name in parted:
             return keras.layers.ReLU()(inputs)
+        if not isinstance(layer, keras.layers.Conv2D):
+            return graph.copied(layer, inputs)
+        (kernel, bias), filters = layer.get_weights(), layer.filters
+        if (parent := graph.parents(layer)[0].name) in parted:
+            kernel = np.concatenate([kernel, -parted[parent] * kernel], axis=2)
         if layer.name in names:
-            both = [np.concatenate([weight, -weight], axis=-1) for weight in layer.get_weights()]
-            return graph.copied(layer, inputs, both, filters=2 * layer.filters)
-        if isinstance(layer, keras.layers.Conv2D) and (slope := parted.get(graph.parents(layer)[0].name)):
-            kernel, bias = layer.get_weights()
-            return graph.copied(layer, inputs, [np.concatenate([kernel, -slope * kernel], axis=2), bias])
-        return graph.copied(layer, inputs)
+            kernel, bias, filters = np.concatenate([kernel, -kernel], axis=-1), np.append(bias, -bias), 2 * filters
+        return graph.copied(layer, inputs, [kernel, bias], filters=filters)
 
     return graph.rebuilt(model, call)
 

@@ -109,6 +109,7 @@ def test_parting_a_leaky_relu_is_exact_and_leaves_one_rounding_of_two(esa, name)
     (leaky,) = graph.children(model.get_layer(name))
     result = rewrite.part_leaky(model, [name])
     assert_equal(result, model)
+    assert_equal(rewrite.part_leaky(model, ["B1.c1_r", "B1.c2_r", name]), model)  # one after the other too
     (relu,) = graph.children(result.get_layer(name))
     assert type(relu) is keras.layers.ReLU
     assert relu.output.shape[-1] == 2 * leaky.output.shape[-1]
