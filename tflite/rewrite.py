@@ -188,8 +188,11 @@ def part_leaky(model, names):
 
 def leaky_behind(model, names):
     """Those of names, convolutions of model, whose results a LeakyReLU and nothing else reads."""
-    readers = {name: graph.children(_convolution(model, name)) for name in names}
-    return tuple(name for name in names if _is_one_leaky(readers[name]))
+
+    def is_one(readers):
+        return [isinstance(reader, keras.layers.LeakyReLU) for reader in readers] == [True]
+
+    return tuple(name for name in names if is_one(graph.children(_convolution(model, name))))
 
 
 def store_twice(model, names, steps=None):
@@ -223,10 +226,6 @@ def store_twice(model, names, steps=None):
         return graph.copied(layer, inputs)
 
     return graph.rebuilt(model, call)
-
-
-def _is_one_leaky(layers):
-    return len(layers) == 1 and isinstance(layers[0], keras.layers.LeakyReLU)
 
 
 def _convolution(model, name):
