@@ -47,7 +47,7 @@ def forward(model, x, quantize, convolve):
 
 def has_fused_relu(conv):
     """Whether TFLite makes one operation of a convolution and the ReLU after it."""
-    return [type(child) for child in graph.children(conv)] == [keras.layers.ReLU]
+    return isinstance(graph.only_reader(conv), keras.layers.ReLU)
 
 
 def _contrast(name, x, quantize):

@@ -15,6 +15,12 @@ def children(layer):
     return [node.outbound_layer for node in layer.outbound_nodes]
 
 
+def only_reader(layer):
+    """The layer that alone takes a layer's output; None where none does, or several."""
+    readers = children(layer)
+    return readers[0] if len(readers) == 1 else None
+
+
 def convolutions(model):
     """The Conv2D layers, in the order of computation."""
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]

@@ -188,11 +188,8 @@ def part_leaky(model, names):
 
 def leaky_behind(model, names):
     """Those of names, convolutions of model, whose results a LeakyReLU and nothing else reads."""
-
-    def is_one(readers):
-        return [isinstance(reader, keras.layers.LeakyReLU) for reader in readers] == [True]
-
-    return tuple(name for name in names if is_one(graph.children(_convolution(model, name))))
+    readers = {name: graph.only_reader(_convolution(model, name)) for name in names}
+    return tuple(name for name, reader in readers.items() if isinstance(reader, keras.layers.LeakyReLU))
 
 
 def store_twice(model, names, steps=None):

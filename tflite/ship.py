@@ -112,7 +112,7 @@ def main(config):
 
 def _ship(run, out, config):
     """(NAME, report) of a run, its files written."""
-    summary = _json(run / "summary.json")
+    _json(run / "summary.json")  # before long work: a run that is not finished stops here
     weights = checkpoint.resolve(run)
     model_config, _ = checkpoint.about(weights)
     name = f"{name_of(model_config)}-x{model_config.scale}"
@@ -136,9 +136,7 @@ def _ship(run, out, config):
     result = evaluate.measure(evaluate.EvaluateConfig(config.sets, weights=(str(out / f"{name}.h5"), str(int8))))
     for model in result["results"][1:]:
         model["weights"] = pathlib.Path(model["weights"]).name  # a card is read on other machines
-    text = card(
-        name, summary, _json(run / "config.json"), result, workdir.records(run / QAT), exact_skip=config.exact_skip
-    )
+    text = card(name, run, result)
     if config.pictures:
         draw(out / f"{name}.h5", int8, config.pictures, DOCS / f"{name}.png")
         text += PICTURE.format(docs=DOCS, name=name, photographs=", ".join(crop[0] for crop in CROPS.values()))
@@ -146,11 +144,10 @@ def _ship(run, out, config):
     return name, result
 
 
-def card(name, summary, settings, result, tuning, *, exact_skip=False):
-    """The text of NAME.md from a run's summary.json and config.json, its scores and the records of its fine-tuning.
-
-    exact_skip: whether that was with --exact_skip.
-    """
+def card(name, run, result):
+    """The text of NAME.md from a run's workdir, fine-tuning included, and its scores."""
+    summary, settings, tuning = (_json(run / file) for file in ("summary.json", "config.json", f"{QAT}/config.json"))
+    tuned = workdir.records(run / QAT)
     recipe = f"shipped-{name}"  # and the weights do come from it: train refuses settings that contradict a recipe
     row = recipes.recipe(recipe)
     _, floats, int8 = result["results"]
@@ -173,9 +170,9 @@ def card(name, summary, settings, result, tuning, *, exact_skip=False):
         data=row.data,
         table=tables.markdown(result).strip(),
         losses=", ".join(losses),
-        qat_flags=f"--steps {tuning[-1]['step']}" + (" --exact_skip" if exact_skip else ""),
-        qat_steps=tuning[-1]["step"],
-        qat_best=max(tuning, key=lambda record: record["psnr_y"])["step"],
+        qat_flags=f"--steps {tuning['steps']}" + (" --exact_skip" if tuning["exact_skip"] else ""),
+        qat_steps=tuning["steps"],
+        qat_best=max(tuned, key=lambda record: record["psnr_y"])["step"],
         sets=" ".join(floats["sets"]),
     )
 

@@ -172,8 +172,7 @@ def _is_sigmoid(layer):
 
 def _is_fused(layer):
     """Whether TFLite makes one operation of the layer and the ReLU behind it, with no tensor between them."""
-    children = graph.children(layer)
-    return isinstance(layer, layers.Conv2D | layers.Add) and [type(child) for child in children] == [layers.ReLU]
+    return isinstance(layer, layers.Conv2D | layers.Add) and isinstance(graph.only_reader(layer), layers.ReLU)
 
 
 def _leaders(model):
@@ -202,8 +201,7 @@ def calibrate(model, frames, fit, *, samples=4096, seed=0):
             values.setdefault(leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
     found = {}
     for name, parts in values.items():
-        followed = graph.children(model.get_layer(name))
-        reach = SATURATED if len(followed) == 1 and _is_sigmoid(followed[0]) else math.inf
+        reach = SATURATED if _is_sigmoid(graph.only_reader(model.get_layer(name))) else math.inf
         found[name] = fit(np.clip(np.concatenate(parts), -reach, reach), _slope(model.get_layer(name)))
     return _taken(model, found)
 
@@ -244,8 +242,8 @@ def _aligned(model, ranges):
 
 def _slope(layer):
     """What becomes of the layer's negative values at once: LeakyReLU's slope, or 1."""
-    children = graph.children(layer)
-    return float(children[0].alpha) if [type(child) for child in children] == [LeakyReLU] else 1.0
+    reader = graph.only_reader(layer)
+    return float(reader.alpha) if isinstance(reader, LeakyReLU) else 1.0
 
 
 def minmax(values, slope=1.0):
