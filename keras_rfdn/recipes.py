@@ -105,8 +105,10 @@ RECIPES = {
         **_OURS | {"data": _OURS["data"] + "; from the sixth stage on also the larger of these at half size, and 163 "
         "images of Debian 12's packages (GCompris 122, Lomiri 14, MATE 10, Plasma 10, Palapeli 5, DreamChess 2; CC BY, "
         "CC BY-SA, CC0, GPL, public domain), halved at least; in the ninth photographs, and again at 0.7 of their "
-        "size, in parts of some 600x600, so that large ones give more patches"},
-        expected="Set5 31.86, BSD100 27.43 dB", mult_adds=6.17e14, variant="e-rfdn", scale=4,
+        "size, in parts of some 600x600, so that large ones give more patches; in the last two 664 of all these, and "
+        "in the originals' place what the self-ensemble of the tenth's weights makes of the LR images "
+        "(keras_rfdn.distill)"},
+        expected="Set5 31.88, BSD100 27.44 dB", mult_adds=8.65e14, variant="e-rfdn", scale=4,
         stages=(
             Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),
             Stage(10_000, 8, 32, 2e-3, "cosine", warmup=100),
@@ -117,13 +119,17 @@ RECIPES = {
             Stage(800, 12, 40, 5e-4, "cosine", warmup=20, loss="l2"),
             Stage(2800, 12, 40, 1e-3, "cosine", warmup=50, loss="l2"),
             Stage(2400, 12, 40, 7e-4, "cosine", warmup=30, loss="l2"),
+            Stage(6000, 12, 40, 1e-3, "cosine", warmup=50, loss="l2"),
+            Stage(250, 8, 48, 2e-4, "constant", warmup=5, loss="l2"),
+            Stage(4400, 8, 48, 4e-4, "cosine", warmup=20, loss="l2"),
         ),
-        note="from the second stage on it had one core, and from the third on stages were runs of their own, of --seed "
-        "11, 21, 31, 41, 71, 81 and 82, from the weights of the stage before or means of weights "
+        note="from the second stage to the ninth it had one core, and from the third on stages were runs of their own, "
+        "of --seed 11, 21, 31, 41, 71, 81, 82, 85, 91 and 93, from the weights of the stage before or means of weights "
         "(keras_rfdn.average): of the fifth's and those of 700 updates like it after the third, before the sixth; of "
         "that mean, the sixth's last and its best, before the seventh; of this mean and the seventh's weights, before "
         "the eighth; of this one and twice the eighth's, before the ninth; of these three and six times the ninth's, "
-        "which is what ships",
+        "before the tenth; of this mean and the tenth's, before the eleventh; of the mean before the tenth, the "
+        "eleventh's and twice the twelfth's, which is what ships",
     ),
     "shipped-e-rfdn-x2": Recipe(
         **_OURS, expected="Set5 37.64, BSD100 31.99 dB", mult_adds=8.76e13, variant="e-rfdn", scale=2,
