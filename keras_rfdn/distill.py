@@ -39,7 +39,8 @@ class DistillConfig:
 def main(config):
     """Writes the pairs that are not there yet. Returns the number of pairs in the folder.
 
-    Raises ValueError for weights of several scales, and for a folder that other weights have begun.
+    Raises ValueError for weights of several scales, images that would share a name, and a folder that other weights
+    have begun or that lies among the images.
     """
     weights = [checkpoint.resolve(path) for path in config.weights]
     models = [checkpoint.load(path) for path in weights]
@@ -49,17 +50,20 @@ def main(config):
     source = folders.find_pairs(config.images, scale)
     source = source.split_published()[0] or source  # what DIV2K keeps for validation is not learnt from
     target = pathlib.Path(config.pairs)
+    if target.resolve().is_relative_to(pathlib.Path(config.images).resolve()):
+        raise ValueError(f"{target} lies in {config.images}, whose images are read; name a folder outside it")
+    jobs = _jobs(source, config.images, target)
     _claim(target, [report.sha256(path) for path in weights])
     teacher = tiled(_mean([upscale.self_ensemble(upscale.float_from_model(model)) for model, _ in models]), TILE, TILE)
-    todo = [(paths, written) for paths, written in _files(source, config.images, target) if not written[1].exists()]
-    if len(todo) < len(source):
-        logging.info("%d of %d are in %s already", len(source) - len(todo), len(source), target)
+    todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
+    if len(todo) < len(jobs):
+        logging.info("%d of %d are in %s already", len(jobs) - len(todo), len(jobs), target)
     for paths, written in tqdm.tqdm(todo, "distilling", unit=" images", disable=None):
         _, lr, _ = folders.load_pair(*paths, scale)
         for path, pixels in zip(written, (lr, teacher(lr)), strict=True):
             with files.whole(path) as partial:
                 Image.fromarray(pixels).save(partial)
-    return len(source)
+    return len(jobs)
 
 
 def _claim(folder, teachers):
@@ -71,12 +75,18 @@ def _claim(folder, teachers):
         report.write_json(note, teachers)
 
 
-def _files(source, folder, target):
-    """((HR file, LR file or None), (LR file, HR file) to write) of each image. The latter's HR file comes last."""
+def _jobs(source, folder, target):
+    """[((HR file, LR file or None), (LR file, HR file) to write)]; the HR file comes last: it says that both are."""
+    named = {}
     for paths in source.files:
         name = "_".join(paths[0].relative_to(folder).with_suffix("").parts)
-        lr_folder = target / f"{SET}_LR_bicubic" / f"X{source.scale}"
-        yield paths, (lr_folder / f"{name}x{source.scale}.png", target / f"{SET}_HR" / f"{name}.png")
+        if name in named:
+            raise ValueError(f"{named[name][0]} and {paths[0]} would both be {name}.png; rename or remove one")
+        named[name] = paths
+    hr_folder, lr_folder = target / f"{SET}_HR", target / f"{SET}_LR_bicubic" / f"X{source.scale}"
+    return [
+        (paths, (lr_folder / f"{name}x{source.scale}.png", hr_folder / f"{name}.png")) for name, paths in named.items()
+    ]
 
 
 def _mean(upscalers):

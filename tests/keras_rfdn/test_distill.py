@@ -80,6 +80,18 @@ def test_weights_of_two_scales_are_refused(photos, weights, tmp_path):
     assert not (tmp_path / "pairs").exists()
 
 
+def test_pairs_among_the_images_are_refused(photos, weights):
+    with pytest.raises(ValueError, match=r"pairs lies in .*photos, whose images are read; name a folder outside it"):
+        distill.main(distill.DistillConfig(str(photos), str(photos / "pairs"), (weights,)))
+
+
+def test_images_that_would_share_a_name_are_refused(photos, weights, tmp_path):
+    (photos / "y_1.png").write_bytes((photos / "y" / "1.png").read_bytes())
+    with pytest.raises(ValueError, match=r"y.1\.png and .*y_1\.png would both be y_1\.png; rename or remove one"):
+        distill.main(distill.DistillConfig(str(photos), str(tmp_path / "pairs"), (weights,)))
+    assert not (tmp_path / "pairs").exists()
+
+
 def test_what_div2k_keeps_for_validation_is_left_out(photos, weights, tmp_path):
     (photos / "x").rename(photos / "DIV2K_valid_HR")
     (photos / "y").rename(photos / "DIV2K_train_HR")
