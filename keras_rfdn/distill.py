@@ -63,6 +63,7 @@ def main(config):
         for path, pixels in zip(written, (lr, teacher(lr)), strict=True):
             with files.whole(path) as partial:
                 Image.fromarray(pixels).save(partial)
+    print(f"{len(jobs)} pairs at x{scale} in {target}")
     return len(jobs)
 
 
