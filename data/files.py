@@ -20,3 +20,9 @@ def whole(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_outside(target, source):
+    """Raise ValueError when a folder to write lies in the folder whose images are read."""
+    if pathlib.Path(target).resolve().is_relative_to(pathlib.Path(source).resolve()):
+        raise ValueError(f"{target} lies in {source}, whose images are read; name a folder outside it")

@@ -50,8 +50,7 @@ def main(config):
     source = folders.find_pairs(config.images, scale)
     source = source.split_published()[0] or source  # what DIV2K keeps for validation is not learnt from
     target = pathlib.Path(config.pairs)
-    if target.resolve().is_relative_to(pathlib.Path(config.images).resolve()):
-        raise ValueError(f"{target} lies in {config.images}, whose images are read; name a folder outside it")
+    files.check_outside(target, config.images)
     jobs = _jobs(source, config.images, target)
     _claim(target, [report.sha256(path) for path in weights])
     teacher = tiled(_mean([upscale.self_ensemble(upscale.float_from_model(model)) for model, _ in models]), TILE, TILE)

@@ -154,8 +154,7 @@ def _jobs(config):
         return [(source, target)]
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file, but {source} is a folder; name a folder")
-    if target.resolve().is_relative_to(source.resolve()):
-        raise ValueError(f"{target} lies in {source}, whose images are read; name a folder outside it")
+    files.check_outside(target, source)
     jobs = [(path, target / path.relative_to(source)) for path in images.find(source)]
     todo = [job for job in jobs if config.overwrite or not job[1].exists()]
     if len(todo) < len(jobs):

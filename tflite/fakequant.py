@@ -45,9 +45,9 @@ def forward(model, x, quantize, convolve):
     return graph.walk(model, quantize(model.layers[0].name, x), call)
 
 
-def has_fused_relu(conv):
-    """Whether TFLite makes one operation of a convolution and the ReLU after it."""
-    return isinstance(graph.only_reader(conv), keras.layers.ReLU)
+def has_fused_relu(layer):
+    """Whether TFLite makes one operation of a convolution or addition and the ReLU after it."""
+    return isinstance(graph.only_reader(layer), keras.layers.ReLU)
 
 
 def _contrast(name, x, quantize):

@@ -172,7 +172,7 @@ def _is_sigmoid(layer):
 
 def _is_fused(layer):
     """Whether TFLite makes one operation of the layer and the ReLU behind it, with no tensor between them."""
-    return isinstance(layer, layers.Conv2D | layers.Add) and isinstance(graph.only_reader(layer), layers.ReLU)
+    return isinstance(layer, layers.Conv2D | layers.Add) and fakequant.has_fused_relu(layer)
 
 
 def _leaders(model):

@@ -26,3 +26,11 @@ def test_after_an_error_the_old_file_stays_alone(tmp_path):
         fill_the_disk()
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_folder_to_write_must_lie_outside_the_one_that_is_read(tmp_path):
+    files.check_outside(tmp_path / "photos2", tmp_path / "photos")
+    files.check_outside(tmp_path, tmp_path / "photos")
+    for inside in (tmp_path / "photos", tmp_path / "photos" / "sr"):
+        with pytest.raises(ValueError, match=r"lies in .*photos, whose images are read; name a folder outside it"):
+            files.check_outside(inside, tmp_path / "photos")

@@ -1,14 +1,20 @@
-"""Trainings in processes of their own."""
+"""Trainings in processes of their own, and weight files."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 import time
 
 import pytest
+import tf_keras as keras
 from PIL import Image
 
 from data import sample
+from keras_rfdn import checkpoint, models
+from keras_rfdn.config import ModelConfig
+
+UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
 
 # The command as users give it, with a network and a recipe of two stages that are small enough for a test.
 DRIVER = """
@@ -36,6 +42,19 @@ def photos(tmp_path_factory):
     for seed in range(6):
         Image.fromarray(sample.dead_leaves(48, seed=seed)).save(folder / f"{seed}.png")
     return folder
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """untrained(name, seed) -> path in tmp_path of a weight file of random weights; changes are to UNTRAINED."""
+
+    def save(name, seed, **changes):
+        config = dataclasses.replace(UNTRAINED, **changes)
+        keras.utils.set_random_seed(seed)
+        checkpoint.save(models.build(config), config, tmp_path / name)
+        return str(tmp_path / name)
+
+    return save
 
 
 class Training:

@@ -1,41 +1,30 @@
-import dataclasses
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import tf_keras as keras
 
-from keras_rfdn import average, checkpoint, models, report
-from keras_rfdn.config import ModelConfig
-
-CONFIG = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
-
-
-def saved(path, seed, config=CONFIG):
-    keras.utils.set_random_seed(seed)
-    checkpoint.save(models.build(config), config, path)
-    return str(path)
+from keras_rfdn import average, checkpoint, report
 
 
 def weights(path):
     return checkpoint.load(path)[0].get_weights()
 
 
-def test_the_mean_is_written_with_what_it_is_of(root, tmp_path):
-    first, second = (saved(tmp_path / f"{seed}.h5", seed) for seed in (1, 2))
+def test_the_mean_is_written_with_what_it_is_of(root, untrained, tmp_path):
+    first, second = (untrained(f"{seed}.h5", seed) for seed in (1, 2))
     out = tmp_path / "mean.h5"
     command = [sys.executable, "-m", "keras_rfdn.average", first, second, first, "--out", str(out)]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     for mean, a, b in zip(weights(out), weights(first), weights(second), strict=True):
         np.testing.assert_allclose(mean, (2 * a + b) / 3, rtol=1e-5, atol=1e-7)
     config, facts = checkpoint.about(out)
-    assert config == CONFIG
+    assert config == checkpoint.about(first)[0]
     assert [source["sha256"] for source in facts["mean_of"]] == [report.sha256(f) for f in (first, second, first)]
 
 
-def test_different_networks_are_refused(tmp_path):
-    other = saved(tmp_path / "other.h5", 1, dataclasses.replace(CONFIG, channels=16))
+def test_different_networks_are_refused(untrained, tmp_path):
+    other = untrained("other.h5", 1, channels=16)
     with pytest.raises(ValueError, match=r"weights of one network are needed: .*x2, .*other\.h5 of"):
-        average.main(average.AverageConfig((saved(tmp_path / "a.h5", 1), other), str(tmp_path / "mean.h5")))
+        average.main(average.AverageConfig((untrained("a.h5", 1), other), str(tmp_path / "mean.h5")))
     assert not (tmp_path / "mean.h5").exists()

@@ -2,25 +2,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tf_keras as keras
 from PIL import Image
 
 from data import bicubic, folders, images
-from keras_rfdn import checkpoint, distill, models, train, upscale
-from keras_rfdn.config import ModelConfig
-
-CONFIG = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
-
-
-def saved(path, seed, config=CONFIG):
-    keras.utils.set_random_seed(seed)
-    checkpoint.save(models.build(config), config, path)
-    return str(path)
+from keras_rfdn import checkpoint, distill, train, upscale
 
 
 @pytest.fixture
-def weights(tmp_path):
-    return saved(tmp_path / "a.h5", 1)
+def weights(untrained):
+    return untrained("a.h5", 1)
 
 
 @pytest.fixture
@@ -44,8 +34,8 @@ def test_pairs_are_what_the_self_ensemble_makes_of_the_lr_images(photos, weights
         np.testing.assert_array_equal(hr, ensemble(lr))
 
 
-def test_several_weights_give_the_mean_of_their_ensembles(photos, weights, tmp_path):
-    both = (weights, saved(tmp_path / "b.h5", 2))
+def test_several_weights_give_the_mean_of_their_ensembles(photos, weights, untrained, tmp_path):
+    both = (weights, untrained("b.h5", 2))
     distill.main(distill.DistillConfig(str(photos), str(tmp_path / "pairs"), both))
     ensembles = [upscale.self_ensemble(upscale.float_from_model(checkpoint.load(path)[0])) for path in both]
     for _, lr, hr in folders.find_pairs(tmp_path / "pairs", 2):
@@ -65,16 +55,16 @@ def test_a_killed_run_goes_on_where_it_was(photos, weights, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-def test_a_folder_holds_the_ensembles_of_one_choice_of_weights(photos, weights, tmp_path):
+def test_a_folder_holds_the_ensembles_of_one_choice_of_weights(photos, weights, untrained, tmp_path):
     config = distill.DistillConfig(str(photos), str(tmp_path / "pairs"), (weights,))
     distill.main(config)
-    other = saved(tmp_path / "b.h5", 2)
+    other = untrained("b.h5", 2)
     with pytest.raises(ValueError, match=r"pairs was begun with other weights .*; name another folder"):
         distill.main(dataclasses.replace(config, weights=(other,)))
 
 
-def test_weights_of_two_scales_are_refused(photos, weights, tmp_path):
-    other = saved(tmp_path / "b.h5", 2, dataclasses.replace(CONFIG, scale=3))
+def test_weights_of_two_scales_are_refused(photos, weights, untrained, tmp_path):
+    other = untrained("b.h5", 2, scale=3)
     with pytest.raises(ValueError, match=r"weights of one scale are needed, got x2, x3"):
         distill.main(distill.DistillConfig(str(photos), str(tmp_path / "pairs"), (weights, other)))
     assert not (tmp_path / "pairs").exists()
