@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 
 
 @contextlib.contextmanager
@@ -20,6 +21,11 @@ def whole(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_partial(path):
+    """Whether a path is one that whole gave: a killed process leaves it behind."""
+    return re.search(r"\.\d+\.tmp$", pathlib.Path(path).stem) is not None
 
 
 def check_outside(target, source):

@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps
 
+from data import files
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 
@@ -47,14 +49,15 @@ def rgb_from_grey(grey):
 
 
 def find(folder):
-    """Image files in a folder and its subfolders, linked ones too, sorted by path.
+    """Image files in a folder and its subfolders, linked ones too, sorted by path, without half-written ones.
 
     Raises ValueError when the folder is missing or holds no image.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; name one that holds images")
-    paths = sorted(p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
+    found = (p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
+    paths = sorted(p for p in found if not files.is_partial(p))
     if not paths:
         packed = [path.name for path in sorted(folder.glob("*.zip"))]
         unpack = f", or unpack {', '.join(packed)} there" if packed else ""

@@ -8,6 +8,8 @@ def test_the_name_is_taken_at_the_end(tmp_path):
     with files.whole(path) as partial:
         partial.write_text("new")
         assert partial.suffix == ".png"
+        assert files.is_partial(partial)
+        assert not files.is_partial(path)
         assert not path.exists()
     assert path.read_text() == "new"
     assert [*path.parent.iterdir()] == [path]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import images
+from data import files, images
 
 
 def saved(path, pixels, mode=None, **options):
@@ -100,6 +100,15 @@ def test_find_follows_links_once(tmp_path, rgb):
     (folder / "linked").symlink_to(elsewhere)
     (elsewhere / "upwards").symlink_to(folder)
     assert images.find(folder) == [folder / "linked/a.png"]
+
+
+def test_find_leaves_out_what_a_killed_process_had_begun(tmp_path, rgb):
+    with files.whole(tmp_path / "a.png") as partial:
+        Image.fromarray(rgb).save(partial)
+        (tmp_path / "b.1.tmp").mkdir()
+        Image.fromarray(rgb).save(tmp_path / "b.1.tmp" / "b.tmp.png")
+        assert images.find(tmp_path) == [tmp_path / "b.1.tmp" / "b.tmp.png"]
+    assert (tmp_path / "a.png") in images.find(tmp_path)
 
 
 def test_find_says_what_is_missing(tmp_path):
