@@ -77,6 +77,17 @@ class Recipe:
 _PAPER = {"source": "RFDN paper, section 4.2", "data": "DIV2K", "stages": (Stage(),)}
 _OURS = {"source": "this project", "data": "T91, BSDS200 and 91 photographs", "optimizer": "muon"}
 
+_MORE = (
+    "in the thirteenth those of the ninth, with Debian's chosen anew (GCompris 126, Lomiri 14, MATE 9, Plasma 9, "
+    "Palapeli 5)"
+)
+_ENSEMBLE = (
+    "895 images of E-RFDN x4's thirteenth stage, and for originals the self-ensemble of the weights after it "
+    "(keras_rfdn.distill)"
+)
+_BFLOAT16 = "a processor with instructions for bfloat16 (AMD EPYC, Zen 5) and --mixed_precision bfloat16 had"
+_SECOND = "the last stage was a run of its own, of --seed {}; " + _BFLOAT16 + " it, on one core; the curve shows it"
+
 RECIPES = {
     "paper-rfdn-x2": Recipe(
         **_PAPER, expected="Set5 38.05, BSD100 32.16 dB", mult_adds=4.13e17, variant="rfdn", scale=2
@@ -105,10 +116,10 @@ RECIPES = {
         **_OURS | {"data": _OURS["data"] + "; from the sixth stage on also the larger of these at half size, and 163 "
         "images of Debian 12's packages (GCompris 122, Lomiri 14, MATE 10, Plasma 10, Palapeli 5, DreamChess 2; CC BY, "
         "CC BY-SA, CC0, GPL, public domain), halved at least; in the ninth photographs, and again at 0.7 of their "
-        "size, in parts of some 600x600, so that large ones give more patches; in the last two 664 of all these, and "
-        "in the originals' place what the self-ensemble of the tenth's weights makes of the LR images "
-        "(keras_rfdn.distill)"},
-        expected="Set5 31.88, BSD100 27.44 dB", mult_adds=8.65e14, variant="e-rfdn", scale=4,
+        "size, in parts of some 600x600, so that large ones give more patches; in the eleventh and twelfth 664 of all "
+        "these, and in the originals' place what the self-ensemble of the tenth's weights makes of the LR images "
+        "(keras_rfdn.distill); " + _MORE + "; in the last " + _ENSEMBLE},
+        expected="Set5 31.88, BSD100 27.44 dB", mult_adds=1.69e15, variant="e-rfdn", scale=4,
         stages=(
             Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),
             Stage(10_000, 8, 32, 2e-3, "cosine", warmup=100),
@@ -122,14 +133,18 @@ RECIPES = {
             Stage(6000, 12, 40, 1e-3, "cosine", warmup=50, loss="l2"),
             Stage(250, 8, 48, 2e-4, "constant", warmup=5, loss="l2"),
             Stage(4400, 8, 48, 4e-4, "cosine", warmup=20, loss="l2"),
+            Stage(12_000, 16, 48, 1e-3, "cosine", warmup=50, loss="l2"),
+            Stage(8000, 12, 48, 5e-4, "cosine", warmup=30, loss="l2"),
         ),
         note="from the second stage to the ninth it had one core, and from the third on stages were runs of their own, "
-        "of --seed 11, 21, 31, 41, 71, 81, 82, 85, 91 and 93, from the weights of the stage before or means of weights "
-        "(keras_rfdn.average): of the fifth's and those of 700 updates like it after the third, before the sixth; of "
-        "that mean, the sixth's last and its best, before the seventh; of this mean and the seventh's weights, before "
-        "the eighth; of this one and twice the eighth's, before the ninth; of these three and six times the ninth's, "
-        "before the tenth; of this mean and the tenth's, before the eleventh; of the mean before the tenth, the "
-        "eleventh's and twice the twelfth's, which is what ships",
+        "of --seed 11, 21, 31, 41, 71, 81, 82, 85, 91, 93, 101 and 102, from the weights of the stage before or "
+        "means of weights (keras_rfdn.average): of the fifth's and those of 700 updates like it after the third, "
+        "before the sixth; of that mean, the sixth's last and its best, before the seventh; of this mean and the "
+        "seventh's weights, before the eighth; of this one and twice the eighth's, before the ninth; of these "
+        "three and six times the ninth's, before the tenth; of this mean and the tenth's, before the eleventh; of "
+        "the mean before the tenth, the eleventh's and twice the twelfth's, before the thirteenth; of that mean "
+        "and twice the thirteenth's, before the last; SHIPS. " + _BFLOAT16
+        + " the last two stages, the last one on one core; the curve shows these two",
     ),
     "shipped-e-rfdn-x2": Recipe(
         **_OURS, expected="Set5 37.64, BSD100 31.99 dB", mult_adds=8.76e13, variant="e-rfdn", scale=2,
@@ -137,17 +152,29 @@ RECIPES = {
         note="it started from x4's weights after the second stage of x4, and had one core",
     ),
     "shipped-e-rfdn-x3": Recipe(
-        **_OURS, expected="Set5 33.67, BSD100 28.78 dB", mult_adds=1.48e13, variant="e-rfdn", scale=3,
-        stages=(Stage(1500, 8, 32, 2e-3, "cosine", warmup=50),), starts_from="shipped-e-rfdn-x4",
-        note="it started from x4's weights after the first stage of x4, and had one core",
+        **_OURS | {"data": _OURS["data"] + ", and 163 images of Debian 12's packages, as E-RFDN x4 had in its "
+        "thirteenth stage"},
+        expected="Set5 33.74, BSD100 28.86 dB", mult_adds=8.02e13, variant="e-rfdn", scale=3,
+        stages=(Stage(3600, 8, 48, 1.5e-3, "cosine", warmup=50, loss="l2"),), starts_from="shipped-e-rfdn-x4",
+        note="it started from what x4's last stage started from; --seed 105; " + _BFLOAT16 + " it, on one core",
     ),
     "shipped-rfdn-x4": Recipe(
-        **_OURS, expected="Set5 31.28, BSD100 27.23 dB", mult_adds=3.98e13, variant="rfdn", scale=4,
-        stages=(Stage(3000, 8, 32, 3e-3, "cosine", warmup=200),), note="it had one core",
+        **_OURS | {"data": _OURS["data"] + "; in the last stage " + _ENSEMBLE},
+        expected="Set5 31.58, BSD100 27.34 dB", mult_adds=1.95e14, variant="rfdn", scale=4,
+        stages=(
+            Stage(3000, 8, 32, 3e-3, "cosine", warmup=200),
+            Stage(5200, 8, 48, 1.5e-3, "cosine", warmup=50, loss="l2"),
+        ),
+        note=_SECOND.format(103),
     ),
     "shipped-rfdn-mobile-x4": Recipe(
-        **_OURS, expected="Set5 31.36, BSD100 27.27 dB", mult_adds=2.39e13, variant="rfdn-mobile", scale=4,
-        stages=(Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),),
+        **_OURS | {"data": _OURS["data"] + "; in the last stage " + _ENSEMBLE},
+        expected="Set5 31.50, BSD100 27.33 dB", mult_adds=8.67e13, variant="rfdn-mobile", scale=4,
+        stages=(
+            Stage(6000, 8, 32, 3e-3, "cosine", warmup=200),
+            Stage(7000, 8, 48, 1.5e-3, "cosine", warmup=50, loss="l2"),
+        ),
+        note=_SECOND.format(104),
     ),
     "shipped-rfdn-mobile-x2": Recipe(
         **_OURS, expected="Set5 37.44, BSD100 31.82 dB", mult_adds=7.46e12, variant="rfdn-mobile", scale=2,

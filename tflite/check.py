@@ -55,9 +55,9 @@ _NEAREST = {"exact_skip": True, "twice": ("B1.c5", "c.0"), "calibration_frames":
 BOUNDS = (
     _shipped("e-rfdn-x4", "data/benchmark/Set5", 0.02),
     _shipped("e-rfdn-x4", "data/benchmark/BSD100", 0.01),
-    _shipped("e-rfdn-x3", "data/benchmark/Set5", 0.01),
+    _shipped("e-rfdn-x3", "data/benchmark/Set5", 0.02),
     _shipped("e-rfdn-x2", "data/benchmark/Set5", 0.03),
-    _shipped("rfdn-x4", "data/benchmark/Set5", 0.02),
+    _shipped("rfdn-x4", "data/benchmark/Set5", 0.01),
     _shipped("rfdn-mobile-x4", "data/benchmark/Set5", 0.02),
     _shipped("rfdn-mobile-x2", "data/benchmark/Set5", 0.02),
     Bound("weights/RFDN_AIM.pth", "data/benchmark/Set5", 0.13, calibration="data/train"),
