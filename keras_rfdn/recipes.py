@@ -156,7 +156,7 @@ RECIPES = {
         "thirteenth stage"},
         expected="Set5 33.74, BSD100 28.86 dB", mult_adds=8.02e13, variant="e-rfdn", scale=3,
         stages=(Stage(3600, 8, 48, 1.5e-3, "cosine", warmup=50, loss="l2"),), starts_from="shipped-e-rfdn-x4",
-        note="it started from what x4's last stage started from; --seed 105; " + _BFLOAT16 + " it, on one core",
+        note="it started from what x4's fourteenth stage started from; --seed 105; " + _BFLOAT16 + " it, on one core",
     ),
     "shipped-rfdn-x4": Recipe(
         **_OURS | {"data": _OURS["data"] + "; in the last stage " + _ENSEMBLE},
