@@ -56,11 +56,11 @@ def _moments(model, frames):
 
         def convolve(layer, x):
             patches = _patches(layer, x)
-            found[layer.name] = (
-                tf.cast(tf.shape(patches)[0], tf.float32),
-                tf.reduce_sum(patches, axis=0),
-                tf.matmul(patches, patches, transpose_a=True),
-            )
+            # Squares of what is left of a large mean: float32 would lose a small variance in the mean's own square.
+            centre = tf.reduce_mean(patches, axis=0)
+            rest = patches - centre
+            count = tf.cast(tf.shape(patches)[0], tf.float32)
+            found[layer.name] = (count, centre, tf.reduce_sum(rest, axis=0), tf.matmul(rest, rest, transpose_a=True))
             return layer(x)
 
         fakequant.forward(model, tf.cast(frame, tf.float32)[None], lambda name, x: x, convolve)
@@ -79,8 +79,13 @@ def _patches(layer, x):
 
 
 def _mean_and_covariance(parts):
-    count, total, squares = (
-        sum(np.asarray(part, np.float64) for part in column) for column in zip(*parts, strict=True)
-    )
-    mean = total / count
-    return mean, squares / count - np.outer(mean, mean)
+    """parts: for each frame (positions, a centre, sum of the patches' differences from it, sum of their products)."""
+    parts = [[np.asarray(value, np.float64) for value in part] for part in parts]
+    total = sum(count for count, *_ in parts)
+    mean = sum(count * centre + rest for count, centre, rest, _ in parts) / total
+    covariance = np.zeros((len(mean), len(mean)))
+    for count, centre, rest, products in parts:
+        away = centre - mean
+        crossed = np.outer(away, rest)
+        covariance += (products + crossed + crossed.T + count * np.outer(away, away)) / total
+    return mean, covariance

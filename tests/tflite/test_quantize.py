@@ -224,6 +224,17 @@ def test_rounding_with_feedback_beats_rounding_to_nearest(esa):
         assert np.abs(codes).max() < 127.5
 
 
+def test_moments_keep_a_small_variance_beside_a_large_mean(rng):
+    """In float32, 200 squared has steps of a 256th, which sums over positions make larger than the variance."""
+    image = keras.Input([None, None, 3])
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="c")(image))
+    frames = [rng.integers(level, level + 2, (96, 96, 3), np.uint8) for level in (200, 201)]
+    mean, covariance = rounding._moments(model, frames)["c"]
+    pixels = np.concatenate(frames).reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(covariance, np.cov(pixels.T, bias=True), atol=1e-5)
+
+
 def test_rounding_cancels_in_the_mean(rng):
     """A channel of one input that never changes: all of the error can go into the bias."""
     covariance = np.diag([1.0, 0.0])
