@@ -19,7 +19,7 @@ PARALLEL := -n 2 --dist loadfile
 .PHONY: demo test test-slow reproduce check-int8 format clean
 
 demo: .venv/installed
-	$(BIN)/python -m tflite.demo
+	$(BIN)/python tflite/demo.py
 
 test: .venv/installed
 	$(BIN)/ruff check .
@@ -38,7 +38,7 @@ reproduce: .venv/installed
 
 # What int8 may lose, on the weights and images in SHARED.
 check-int8: .venv/installed
-	$(BIN)/python -m tflite.check $(SHARED)
+	$(BIN)/python -m tools.int8_gate $(SHARED)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -10,8 +10,11 @@ import dataclasses
 import numpy as np
 import simple_parsing
 
-from keras_rfdn import checkpoint, command, report
-from keras_rfdn.config import name_of
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks.config import name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,21 +27,21 @@ class AverageConfig:
 
 
 def main(config):
-    """Writes the file and returns its ModelConfig. Raises ValueError for weights of different networks."""
-    files = [checkpoint.resolve(path) for path in config.weights]
-    loaded = [checkpoint.load(file) for file in files]
+    """Writes the file and returns its ModelConfig. Raises UserError for weights of different networks."""
+    paths = [checkpoint.resolve(path) for path in config.weights]
+    loaded = [checkpoint.load(file) for file in paths]
     model, model_config = loaded[0]
-    for file, (_, other) in zip(files, loaded, strict=True):
+    for file, (_, other) in zip(paths, loaded, strict=True):
         if other != model_config:
-            raise ValueError(
-                f"weights of one network are needed: {files[0]} is of {name_of(model_config)} "
+            raise UserError(
+                f"weights of one network are needed: {paths[0]} is of {name_of(model_config)} "
                 f"x{model_config.scale}, {file} of {name_of(other)} x{other.scale}"
             )
     weights = zip(*(each.get_weights() for each, _ in loaded), strict=True)
     model.set_weights([np.mean(arrays, axis=0) for arrays in weights])
-    sources = [{"file": file.name, "sha256": report.sha256(file)} for file in files]
+    sources = [{"file": file.name, "sha256": files.sha256(file)} for file in paths]
     checkpoint.save(model, model_config, config.out, variant=name_of(model_config), mean_of=sources)
-    print(f"{name_of(model_config)} x{model_config.scale}, mean of {len(files)} weight files -> {config.out}")
+    print(f"{name_of(model_config)} x{model_config.scale}, mean of {len(paths)} weight files -> {config.out}")
     return model_config
 
 

@@ -8,26 +8,21 @@ take turns, in a new order each round, so that noise from outside hits all alike
 no conversion of the image on either side.
 """
 
-import concurrent.futures
-import contextlib
 import dataclasses
-import datetime
-import importlib.metadata
-import multiprocessing
 import os
-import pathlib
-import platform
-import random
-import statistics
 
 import numpy as np
 import simple_parsing
-import tqdm
 
-from keras_rfdn import command, report
-from tflite import profiler
-from tflite.describe import read_bytes
-from tflite.runtime import Model
+from keras_rfdn.cli import command
+from keras_rfdn.cli.text_table import text_table
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.tflite.inspection import profiler
+from keras_rfdn.tflite.inspection.description import read_bytes
+from keras_rfdn.tflite.inspection.machine import surroundings
+from keras_rfdn.tflite.inspection.timing import Worker, interleave, summary
+from keras_rfdn.upscaling.litert import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +49,7 @@ def main(config):
     latencies_ms (a number per round), median_ms, p90_ms, min_ms, frames_per_second, megapixels_per_second (output),
     ratio (median over the rounds of its time to the first model's in the same round), peak_bytes (resident memory of
     its process at most) and memory_bytes (how much of it came after the model was opened); both None where there is no
-    /proc; with --profile also profile, as profiled returns it. Raises ValueError for a model that does not run.
+    /proc; with --profile also profile, as profiled returns it. Raises UserError for a model that does not run.
     """
     check(config)
     workers = []
@@ -78,73 +73,17 @@ def main(config):
         if "profile" in model:
             print(profile_table(model))
     if config.json:
-        report.write_json(config.json, result)
+        files.write_json(config.json, result)
     return result
 
 
 def check(config):
-    """Raises ValueError for rounds, threads or warmup that can't be."""
+    """Raises UserError for rounds, threads or warmup that can't be."""
     if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
-        raise ValueError(
+        raise UserError(
             f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
             f"got {config.rounds}, {config.threads} and {config.warmup}"
         )
-
-
-def interleave(functions, rounds, *, seed=0):
-    """Call each function once a round, in a new order every time -> their results, a list per function."""
-    results = [[] for _ in functions]
-    order, generator = list(range(len(functions))), random.Random(seed)
-    for _ in tqdm.trange(rounds, desc="rounds", disable=None):
-        generator.shuffle(order)
-        for i in order:
-            results[i].append(functions[i]())
-    return results
-
-
-def summary(latencies_ms, first_ms, sr_size):
-    """Latencies of a model and of the first model, round by round, and (height, width) of its output -> statistics."""
-    median_ms = statistics.median(latencies_ms)
-    return {
-        "latencies_ms": latencies_ms,
-        "median_ms": median_ms,
-        "p90_ms": float(np.percentile(latencies_ms, 90)),
-        "min_ms": min(latencies_ms),
-        "frames_per_second": 1000 / median_ms,
-        "megapixels_per_second": sr_size[0] * sr_size[1] / 1e3 / median_ms,
-        "ratio": statistics.median(own / first for own, first in zip(latencies_ms, first_ms, strict=True)),
-    }
-
-
-def surroundings():
-    """What a latency depends on besides the model: date, machine, versions."""
-    return {
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": machine(),
-        "python": platform.python_version(),
-        "litert": importlib.metadata.version("ai-edge-litert"),
-    }
-
-
-# Instruction sets that decide how fast int8, bfloat16 and float convolutions are.
-INSTRUCTIONS = (
-    *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),  # x86
-    *("asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),  # Arm
-)
-
-
-def machine():
-    """The processor's name, which INSTRUCTIONS it has, how many cores, the system; from /proc/cpuinfo where it is."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    lines = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line] if cpuinfo.exists() else []
-    facts = {key.strip(): value.strip() for key, value in lines}
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
-    return {
-        "processor": facts.get("model name") or facts.get("Hardware") or platform.processor() or platform.machine(),
-        "instructions": [name for name in INSTRUCTIONS if name in flags],
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-    }
 
 
 def table(result):
@@ -179,7 +118,7 @@ def table(result):
         for m in models
     ]
     notes = "ratio: time to the first model's, median over rounds; memory: what the model added to its process's peak"
-    return f"{title}\n{report.table(header, rows)}\n{notes}"
+    return f"{title}\n{text_table(header, rows)}\n{notes}"
 
 
 SLOWEST = 12  # operators shown one by one
@@ -222,9 +161,9 @@ def profile_table(model):
             f"\n{model['model']}, profiled by LiteRT: operators {total_ms:.1f} ms (sum of medians), "
             f"whole run {model['profile']['whole_ms']:.1f} ms, without the profiler {model['median_ms']:.1f} ms; "
             f"{delegated} of {len(operators)} in XNNPACK",
-            report.table(["kernel", "runs", "ms", "share"], by_kind),
+            text_table(["kernel", "runs", "ms", "share"], by_kind),
             "",
-            report.table(["slowest: output tensor", "kernel", "shape", "ms"], by_operator),
+            text_table(["slowest: output tensor", "kernel", "shape", "ms"], by_operator),
         ]
     )
 
@@ -238,58 +177,7 @@ def _settings(config):
     return {key: getattr(config, key) for key in ("threads", "xnnpack", "rounds", "warmup")}
 
 
-class Worker:
-    """Something to time, in a process of its own. facts: what is known of it.
-
-    name: for errors. opener: function of the arguments, called there; it returns an object with a method invoke_ms and
-    a dictionary of facts. Raises what the opener raises.
-    """
-
-    def __init__(self, name, opener, *arguments):
-        self.name = name
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        try:
-            self.facts = self._submit(_start, opener, *arguments)
-        except BaseException:
-            self.close()
-            raise
-
-    def invoke_ms(self):
-        return self.call("invoke_ms")
-
-    def call(self, method, *arguments):
-        """A method of what was opened."""
-        return self._submit(_call, method, *arguments)
-
-    def memory(self):
-        return self._submit(_memory)
-
-    def close(self):
-        self._pool.shutdown()
-
-    def _submit(self, function, *arguments):
-        try:
-            return self._pool.submit(function, *arguments).result()
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise RuntimeError(f"the process of {self.name} died; was memory short? Try a smaller size") from error
-        except ValueError as error:
-            raise ValueError(str(error)) from error  # from here, as the message is meant for the user
-
-
 # What follows runs in a worker's process.
-
-_started = {}  # what was opened, and the resident bytes before it
-
-
-def _start(opener, *arguments):
-    _reset_peak()
-    _started["before"] = _status_bytes("VmRSS")
-    _started["it"], facts = opener(*arguments)
-    return facts
-
-
-def _call(method, *arguments):
-    return getattr(_started["it"], method)(*arguments)
 
 
 def _open(path, config):
@@ -307,28 +195,6 @@ def _open(path, config):
         "lr": (height, width),
         "sr": (height * model.scale, width * model.scale),
     }
-
-
-def _memory():
-    peak = _status_bytes("VmHWM")
-    return {"peak_bytes": peak, "memory_bytes": peak and peak - _started["before"]}
-
-
-def _reset_peak():
-    """Set the process's recorded peak to what it holds now; imports may have taken more for a moment."""
-    with contextlib.suppress(OSError):  # no /proc, or a sandbox forbids it: the peak is some megabytes too high then
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-
-def _status_bytes(key):
-    """A line of Linux's /proc/self/status in bytes, or None elsewhere.
-
-    Not getrusage: its maximum is inherited from the parent process.
-    """
-    status = pathlib.Path("/proc/self/status")
-    if not status.exists():
-        return None
-    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(f"{key}:"))
 
 
 if __name__ == "__main__":

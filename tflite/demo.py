@@ -1,6 +1,6 @@
 """The whole road in some ten minutes on two cores (make demo): train, convert, validate, benchmark, upscale.
 
-    python -m tflite.demo
+    python tflite/demo.py
 
 A short training on images that need no download shows that everything works and what int8 costs; it is far from what
 the network can do. Stopped and started again, it goes on where it was.
@@ -12,9 +12,15 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from data import bicubic, sample
-from keras_rfdn import checkpoint, command, evaluate, pictures, report, train, upscale
-from tflite import benchmark, convert, validate
+from keras_rfdn import train
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.cli.text_table import text_table
+from keras_rfdn.data.images import bicubic
+from keras_rfdn.data.sources import sample
+from keras_rfdn.evaluation import panels, scoring
+from keras_rfdn.tflite import benchmark, convert, validate
+from keras_rfdn.upscaling import upscalers
 
 SCALE = 4
 CROP = (100, 130, 150)  # top, left, side in HR pixels: what the demo's picture shows of each version
@@ -71,24 +77,24 @@ def main(config):
     )
     _say(5, "upscale a photograph")
     pairs = list(sample.valid(SCALE))
-    upscalers = {
+    functions = {
         "bicubic": lambda lr: bicubic.upscale(lr, SCALE),
-        "float": upscale.open_upscaler(checkpoint.resolve(weights))[0],
-        "int8": upscale.open_upscaler(int8_file)[0],
+        "float": upscalers.open_upscaler(checkpoint.resolve(weights))[0],
+        "int8": upscalers.open_upscaler(int8_file)[0],
     }
     picture = out / "bicubic_float_int8_original.png"
     _, lr, hr = pairs[0]
-    draw({name: function(lr) for name, function in upscalers.items()} | {"original": hr}, picture, crop=CROP)
+    draw({name: function(lr) for name, function in functions.items()} | {"original": hr}, picture, crop=CROP)
 
     facts = {"float": latency["models"][0], "int8": latency["models"][1]}
     rows = []
-    for name, function in upscalers.items():
-        score = evaluate.mean(list(evaluate.evaluate(function, pairs, SCALE).values()))
+    for name, function in functions.items():
+        score = scoring.mean(list(scoring.evaluate(function, pairs, SCALE).values()))
         fact = facts.get(name)
         cells = [f"{fact['median_ms']:.0f}", f"{fact['size_bytes'] / 1e6:.2f}"] if fact else ["", ""]
         rows.append([name, f"{score.psnr:.2f}", f"{score.ssim:.4f}", *cells])
     print(f"\nE-RFDN x4 after {config.steps} steps, on {len(pairs)} photographs that it was not trained on")
-    print(report.table(["", "PSNR dB", "SSIM", "ms", "MB"], rows))
+    print(text_table(["", "PSNR dB", "SSIM", "ms", "MB"], rows))
     print(
         f"int8 loses {loss['mean']['loss_db']:.3f} dB and takes {latency['models'][1]['ratio']:.2f} of the float time"
     )
@@ -115,8 +121,8 @@ def draw(versions, path, *, crop):
     """
     top, left, side = crop
     crop = slice(top, top + side), slice(left, left + side)
-    panels = [pictures.panel(image[crop], name, factor=2) for name, image in versions.items()]
-    pictures.write(np.concatenate(panels, axis=1), path)
+    panels = [panels.panel(image[crop], name, factor=2) for name, image in versions.items()]
+    panels.write(np.concatenate(panels, axis=1), path)
 
 
 if __name__ == "__main__":

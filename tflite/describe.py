@@ -3,17 +3,12 @@
 python tflite/describe.py MODEL.tflite...
 """
 
-import collections
 import dataclasses
-import pathlib
-import struct
 
 import simple_parsing
-from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_rfdn import command, report
-
-FLOATS = {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
+from keras_rfdn.cli import command
+from keras_rfdn.tflite.inspection.description import describe, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,152 +18,11 @@ class DescribeConfig:
     models: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="MODEL.tflite")
 
 
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    """An input or output. shape: -1 where open. scale, zero_point: of a quantized tensor, else None."""
-
-    name: str
-    dtype: str  # as NumPy names it
-    shape: tuple[int, ...]
-    scale: float | None
-    zero_point: int | None
-
-    def __str__(self):
-        quantization = "" if self.scale is None else f", scale {self.scale:.6g}, zero point {self.zero_point}"
-        return f"{self.dtype} {list(self.shape)}{quantization}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """A TFLite model, all subgraphs together. The dictionaries count, the most frequent first."""
-
-    size_bytes: int
-    operators: dict[str, int]  # by name: CONV_2D, ...; a custom operator's own name
-    float_operators: dict[str, int]  # those that read or write a float tensor of any width
-    constants: dict[str, int]  # tensors stored in the file (weights, biases, shapes), by dtype
-    activations: dict[str, int]  # tensors computed at run time, by dtype
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-def read_bytes(model):
-    """Path or bytes of a TFLite model -> bytes. Raises ValueError when there is no such file or it is no TFLite."""
-    if not isinstance(model, bytes):
-        path = pathlib.Path(model)
-        if not path.is_file():
-            raise ValueError(f"no file at {path}; make one (python tflite/convert.py) or name another")
-        model, name = path.read_bytes(), str(path)
-    else:
-        name = "this model"
-    if model[4:8] != b"TFL3":
-        raise ValueError(f"{name} is not a TFLite model: it needs the mark TFL3 in bytes 4 to 8, got {model[4:8]!r}")
-    return model
-
-
-def parse(content, model):
-    """Bytes of a TFLite model -> flatbuffer_utils' object of it. model: its path or bytes, for the error's sake.
-
-    Raises ValueError when it is cut short.
-    """
-    try:
-        return flatbuffer_utils.read_model_from_bytearray(content)
-    except (struct.error, IndexError, ValueError, TypeError) as error:
-        name = "this model" if isinstance(model, bytes) else model
-        raise ValueError(f"{name} is a broken TFLite model ({error}); is it whole?") from error
-
-
 def main(config):
     """Prints a table and returns the Description of each file, in their order."""
     descriptions = [describe(path) for path in config.models]
     print(table(config.models, descriptions))
     return descriptions
-
-
-def table(names, descriptions):
-    """Text with a column for each model: size, types and quantization, then operators, with how many touch floats."""
-    summary = {
-        "size, kB": lambda d: f"{d.size_bytes / 1000:.1f}",
-        "input": lambda d: _join(d.inputs),
-        "output": lambda d: _join(d.outputs),
-        "constants": lambda d: _join(f"{n} {dtype}" for dtype, n in d.constants.items()),
-        "activations": lambda d: _join(f"{n} {dtype}" for dtype, n in d.activations.items()),
-        "operators": lambda d: _with_floats(sum(d.operators.values()), sum(d.float_operators.values())),
-    }
-    rows = [[label, *map(cell, descriptions)] for label, cell in summary.items()]
-    for name in dict.fromkeys(name for d in descriptions for name in d.operators):
-        rows.append(
-            [
-                f"  {name}",
-                *(_with_floats(d.operators.get(name, 0), d.float_operators.get(name, 0)) for d in descriptions),
-            ]
-        )
-    return report.table(["", *names], rows)
-
-
-def _join(parts):
-    return "; ".join(map(str, parts))
-
-
-def _with_floats(count, floats):
-    return f"{count} ({floats} float)" if floats else str(count)
-
-
-def describe(model):
-    """Path or bytes of a TFLite model -> Description. Raises ValueError when it is missing, no TFLite or cut short."""
-    content = read_bytes(model)
-    graph = parse(content, model)
-    operators = [
-        (_operator_name(graph, operator), any(_dtype(t) in FLOATS for t in _tensors(subgraph, operator)))
-        for subgraph in graph.subgraphs
-        for operator in subgraph.operators or []
-    ]
-    tensors = [(bool(_stored(graph, t)), _dtype(t)) for subgraph in graph.subgraphs for t in subgraph.tensors]
-    main_graph = graph.subgraphs[0]
-    return Description(
-        size_bytes=len(content),
-        operators=_count(name for name, _ in operators),
-        float_operators=_count(name for name, touches_float in operators if touches_float),
-        constants=_count(dtype for stored, dtype in tensors if stored),
-        activations=_count(dtype for stored, dtype in tensors if not stored),
-        inputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.inputs),
-        outputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.outputs),
-    )
-
-
-def _count(names):
-    return dict(collections.Counter(sorted(names)).most_common())
-
-
-def _operator_name(graph, operator):
-    name = flatbuffer_utils.opcode_to_name(graph, operator.opcodeIndex)
-    return graph.operatorCodes[operator.opcodeIndex].customCode.decode() if name == "CUSTOM" else name
-
-
-def _tensors(subgraph, operator):
-    """Inputs and outputs of an operator; -1 stands for an optional input left out."""
-    return [subgraph.tensors[i] for i in [*operator.inputs, *operator.outputs] if i >= 0]
-
-
-def _dtype(tensor):
-    return flatbuffer_utils.type_to_name(tensor.type).lower()
-
-
-def _stored(graph, tensor):
-    data = graph.buffers[tensor.buffer].data
-    return 0 if data is None else len(data)
-
-
-def _tensor(tensor):
-    q = tensor.quantization
-    quantized = q is not None and q.scale is not None and len(q.scale)
-    shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
-    return Tensor(
-        name=tensor.name.decode(),
-        dtype=_dtype(tensor),
-        shape=tuple(int(size) for size in shape),
-        scale=float(q.scale[0]) if quantized else None,
-        zero_point=int(q.zeroPoint[0]) if quantized else None,
-    )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python tflite/qat.py --data FOLDER                               the newest run -> its int8 .tflite
     python tflite/qat.py --data FOLDER --weights RFDN_AIM.pth        any weights
 
-It starts where convert --int8 ends: the network is rewritten, equalized and rounded (tflite/quantize.py), and ranges of
-tensors are calibrated on the training images. Then the simulated network (tflite/simulation.py), weights and ranges,
-learns to give what the float one gives. The same command goes on where it was; when all updates are done it writes the
-file, and with another --shape or --out a further one.
+It starts where convert --int8 ends: the network is rewritten, equalized and rounded, and ranges of tensors are calibrated
+on the training images. Then the simulated network, weights and ranges, learns to give what the float one gives. The same
+command goes on where it was; when all updates are done it writes the file, and with another --shape or --out a further
+one.
 
 A workdir holds config.json, prepared.h5 and ranges.json (the float weights and the ranges it starts from), best.h5 (the
 simulated network's weights and ranges), state/ and metrics.jsonl.
@@ -24,14 +24,21 @@ import tensorflow as tf
 import tf_keras as keras
 from absl import logging
 
-from data import files, pipeline
-from keras_rfdn import checkpoint, command, metrics, report, workdir
-from keras_rfdn.config import SMALLEST_INPUT, name_of
-from keras_rfdn.progress import Progress
-from keras_rfdn.states import States
-from keras_rfdn.train import stop_signals
-from keras_rfdn.upscale import from_model
-from tflite import calibration, convert, describe, quantize, rewrite, simulation
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.data.streams import pipeline
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import StoppedError, UserError
+from keras_rfdn.evaluation import metrics
+from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
+from keras_rfdn.tflite.conversion import converter
+from keras_rfdn.tflite.inspection import description
+from keras_rfdn.tflite.quantization import calibration, quantize, rewrite, simulation
+from keras_rfdn.training import workdir
+from keras_rfdn.training.checkpoint_manager import CheckpointManager
+from keras_rfdn.training.loop import stop_signals
+from keras_rfdn.training.progress import Progress
+from keras_rfdn.upscaling.upscalers import from_model
 
 PREPARED, RANGES, BEST = "prepared.h5", "ranges.json", "best.h5"
 FITS = {"minmax": simulation.minmax, "least_error": simulation.least_error}
@@ -49,7 +56,7 @@ class QatConfig:
     cache: str = "memory"  # where decoded images are kept: memory, or a folder for a file
     # Weight file, workdir or released .pth; by default the newest run or shipped.
     weights: str | None = None
-    variant: str | None = None  # a row of keras_rfdn.config.VARIANTS
+    variant: str | None = None  # a row of keras_rfdn.networks.config.VARIANTS
     scale: int | None = None  # 2, 3 or 4
     workdir: str | None = None  # by default runs/qat-VARIANT-xSCALE
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
@@ -76,13 +83,13 @@ RESUMABLE = {"data_dir", "cache", "workdir", "out", "shape", "validate_every", "
 def main(config):
     """Fine-tunes, writes the .tflite and returns its path, or None where a signal stopped it before the end."""
     _check(config)
-    height, width = convert.size_of(config.shape)
+    height, width = converter.size_of(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
     name = f"{name_of(model_config)}_x{model_config.scale}"
     folder = pathlib.Path(config.workdir or checkpoint.RUNS / f"qat-{name.replace('_', '-')}")
-    out = pathlib.Path(config.out or folder / f"{name}_int8{convert.suffix(height, width)}.tflite")
-    with workdir.claimed(folder, config, resumable=RESUMABLE):
+    out = pathlib.Path(config.out or folder / f"{name}_int8{converter.suffix(height, width)}.tflite")
+    with workdir.locked(folder, config, resumable=RESUMABLE):
         folded = rewrite.fold_value_range(model, model_config, batch=None)
         pairs, valid = _images(config, model_config.scale)
         ready = prepared(folded, pairs, config, folder)
@@ -91,8 +98,8 @@ def main(config):
         if learner is None:
             return None
         content = to_tflite(ready, *simulation.learned(operations, learner), height=height, width=width)
-        convert.write(content, out)
-    print(describe.table([out.name], [describe.describe(content)]))
+        converter.write(content, out)
+    print(description.table([out.name], [description.describe(content)]))
     return out
 
 
@@ -101,14 +108,14 @@ def to_tflite(model, ranges, twin=None, *, height=None, width=None):
 
     model: functional, float, of our layers without Rescaling (rewrite.fold_value_range), its height, width and batch
     open. ranges, twin: of simulation.operations(model). height, width: the fixed LR size, or None for any. Input and
-    output are uint8 RGB, scale 1, zero point 0. Raises RuntimeError when the converter left an operation in float.
+    output are uint8 RGB, scale 1, zero point 0. Raises StoppedError when the converter left an operation in float.
     """
     operations = simulation.operations(model, height=height, width=width, batch=1)
     rounded = simulation.simulate(operations, simulation.named(operations, ranges.values()), for_converter=True)
     _set_weights(rounded, simulation.stored(rounded if twin is None else twin))
-    content = convert.to_tflite(functools.partial(rounded, training=False), rounded, "int8")
-    if floats := describe.describe(content).float_operators:
-        raise RuntimeError(f"TFLite's converter left operations in float: {floats}")
+    content = converter.to_tflite(functools.partial(rounded, training=False), rounded, "int8")
+    if floats := description.describe(content).float_operators:
+        raise StoppedError(f"TFLite's converter left operations in float: {floats}")
     return content
 
 
@@ -121,7 +128,7 @@ def prepared(model, pairs, config, folder):
     ready = quantize.rewritten(model, **rewriting)
     if not (folder / PREPARED).exists():
         rounded = quantize.quantize(model, _frames(pairs, config), **rewriting).model
-        with files.whole(folder / PREPARED) as partial:
+        with files.atomic_write(folder / PREPARED) as partial:
             rounded.save_weights(partial, save_format="h5")
     ready.load_weights(folder / PREPARED)
     return ready
@@ -133,10 +140,10 @@ def fine_tune(teacher, operations, pairs, valid, config, folder):
     teacher: float network of grey levels, uint8's range in and out, whose output is learned. operations: from
     simulation.operations; the learner is simulation.learning's. pairs: from data.pipeline.cache. valid: (name, lr, hr)
     images. config: QatConfig.
-    Raises RuntimeError when the loss is no longer a finite number.
+    Raises StoppedError when the loss is no longer a finite number.
     """
     if not (folder / RANGES).exists():
-        report.write_json(folder / RANGES, _calibrated(operations, pairs, config))
+        files.write_json(folder / RANGES, _calibrated(operations, pairs, config))
     tuner = Tuner(teacher, operations, valid, config, folder)
     start = int(tuner.state.step)
     if start:
@@ -180,7 +187,7 @@ class Tuner:
         self.learner = simulation.learning(operations, simulation.named(operations, _ranges(folder)))
         self.optimizer = RelativeAdam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps))
         self.optimizer.build(self.learner.trainable_variables)
-        self.states = States(
+        self.states = CheckpointManager(
             folder,
             otherwise="start again in another --workdir",
             learner=self.learner,
@@ -213,7 +220,7 @@ class Tuner:
         psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
         best = psnr_y > float(self.state.best_psnr_y)
         if best:
-            with self.states.saving(), files.whole(self.folder / BEST) as partial:
+            with self.states.saving(), files.atomic_write(self.folder / BEST) as partial:
                 self.learner.save_weights(partial, save_format="h5")
             self.state.best_psnr_y.assign(psnr_y)
         record = {
@@ -229,7 +236,7 @@ class Tuner:
 
     def save(self, loss):
         if not (math.isfinite(loss) and all(np.isfinite(w).all() for w in self.learner.get_weights())):
-            raise RuntimeError(
+            raise StoppedError(
                 f"the loss or a weight is no finite number by step {int(self.state.step)}; try a smaller "
                 f"--learning_rate in another --workdir"
             )
@@ -289,20 +296,20 @@ def _images(config, scale):
     train, valid = pipeline.sources(
         config.data, scale, data_dir=config.data_dir, valid=config.valid, valid_images=config.valid_images
     )
-    valid = pipeline.held(valid, config.valid_images)
+    valid = pipeline.validation_images(valid, config.valid_images)
     return pipeline.cache(train, config.cache, smallest=config.patch), valid
 
 
 def _check(config):
     for field in ("valid_images", "frames", "steps", "batch", "learning_rate", "validate_every", "log_every"):
         if getattr(config, field) <= 0:
-            raise ValueError(f"--{field} must be above 0, got {getattr(config, field)}")
+            raise UserError(f"--{field} must be above 0, got {getattr(config, field)}")
     if config.patch < SMALLEST_INPUT:
-        raise ValueError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
+        raise UserError(f"--patch must be {SMALLEST_INPUT} LR pixels or more, got {config.patch}")
     if config.ranges not in FITS:
-        raise ValueError(f"--ranges must be one of {', '.join(FITS)}, got {config.ranges}")
+        raise UserError(f"--ranges must be one of {', '.join(FITS)}, got {config.ranges}")
     if not 0 <= config.distillation <= 1:
-        raise ValueError(f"--distillation must be 0 to 1, got {config.distillation}")
+        raise UserError(f"--distillation must be 0 to 1, got {config.distillation}")
 
 
 if __name__ == "__main__":

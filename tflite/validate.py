@@ -12,13 +12,17 @@ attention then sees all of an image); keras_rfdn.evaluate tells how it scores.
 import dataclasses
 import sys
 
-import numpy as np
 import simple_parsing
 
-from data import folders
-from keras_rfdn import checkpoint, command, evaluate, metrics, report, upscale
-from keras_rfdn.tiling import fitted
-from tflite import runtime
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.cli.text_table import text_table
+from keras_rfdn.data.sources import folders
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.tflite.inspection.comparison import mean, validate
+from keras_rfdn.upscaling import litert, upscalers
+from keras_rfdn.upscaling.tiling import fitted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,7 @@ class ValidateConfig:
     """Compare a TFLite file with its float Keras model on images, in dB."""
 
     model: str = simple_parsing.field(positional=True, metavar="MODEL.tflite")
-    data: str  # folder of HR images, with or without their LR (data/folders.py says in which layouts)
+    data: str  # folder of HR images, with or without their LR (data/sources/folders.py says in which layouts)
     weights: str | None = None  # weight file, workdir or released .pth; default: newest run or shipped, same scale
     max_drop_db: float | None = None  # exit status 1 when the mean loss in dB is above
     images: int | None = None  # the first of them only
@@ -39,24 +43,25 @@ def main(config):
     """Prints a table and returns what --json writes.
 
     A dictionary of model, weights, data, scale, lr (height and width of the calls, None where open), images (what
-    compare returns for each, and name), mean (see mean), max_drop_db and passed. Raises ValueError when a file is
+    compare returns for each, and name), mean (see mean), max_drop_db and passed. Raises UserError when a file is
     missing or the scales differ.
     """
     if config.images is not None and config.images < 1:
-        raise ValueError(f"--images must be 1 or more, got {config.images}")
-    model = runtime.Model(config.model, threads=config.threads, xnnpack=config.xnnpack)
+        raise UserError(f"--images must be 1 or more, got {config.images}")
+    model = litert.Model(config.model, threads=config.threads, xnnpack=config.xnnpack)
     weights = checkpoint.resolve(config.weights, scale=None if config.weights else model.scale)
     keras_model, keras_config = checkpoint.load(weights)
     if model.scale != keras_config.scale:
-        raise ValueError(
+        raise UserError(
             f"{config.model} enlarges {model.scale} times and {weights} {keras_config.scale} times; "
             f"name the --weights that it was made from"
         )
-    upscalers = (
-        fitted(function, model.smallest, model.largest) for function in (model.upscale, upscale.from_model(keras_model))
+    functions = (
+        fitted(function, model.smallest, model.largest)
+        for function in (model.upscale, upscalers.from_model(keras_model))
     )
     pairs = folders.find_pairs(config.data, model.scale)
-    images = validate(*upscalers, pairs, scale=model.scale, limit=config.images)
+    images = validate(*functions, pairs, scale=model.scale, limit=config.images)
     result = {
         "model": config.model,
         "weights": str(weights),
@@ -70,51 +75,8 @@ def main(config):
     result["passed"] = config.max_drop_db is None or result["mean"]["loss_db"] <= config.max_drop_db
     print(table(result))
     if config.json:
-        report.write_json(config.json, result)
+        files.write_json(config.json, result)
     return result
-
-
-def validate(tflite, keras, pairs, *, scale, limit=None):
-    """Two upscalers on the first `limit` (name, lr, hr) of pairs -> compare's dictionaries, with each image's name.
-
-    Shows its progress. Raises ValueError that names the image when one is too small to measure.
-    """
-    results = []
-    for name, lr, hr in evaluate.first(pairs, limit, "validating"):
-        try:
-            results.append({"name": name, **compare(tflite(lr), keras(lr), hr, scale=scale)})
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-    return results
-
-
-def compare(tflite_sr, keras_sr, hr, *, scale):
-    """Three uint8 RGB images of one shape [h, w, 3] -> dictionary of what conversion changed.
-
-    tflite_psnr_y, tflite_ssim_y, keras_psnr_y, keras_ssim_y: against HR, `scale` pixels shaved. loss_db: Keras' PSNR
-    less TFLite's. max_difference, mean_difference: TFLite to Keras in grey levels, all channels, nothing shaved.
-    agreement_db: PSNR of TFLite against Keras, likewise; None when they are equal.
-    """
-    difference = np.abs(tflite_sr.astype(int) - keras_sr)
-    tflite, keras = (evaluate.score(sr, hr, scale) for sr in (tflite_sr, keras_sr))
-    return {
-        "tflite_psnr_y": tflite.psnr,
-        "tflite_ssim_y": tflite.ssim,
-        "keras_psnr_y": keras.psnr,
-        "keras_ssim_y": keras.ssim,
-        # Equal scores may be infinite.
-        "loss_db": 0.0 if keras.psnr == tflite.psnr else keras.psnr - tflite.psnr,
-        "max_difference": int(difference.max()),
-        "mean_difference": float(difference.mean()),
-        "agreement_db": metrics.psnr(tflite_sr, keras_sr, shave=0) if difference.any() else None,
-    }
-
-
-def mean(images):
-    """compare's dictionaries -> one: means, but the largest max_difference; agreement over those that differ."""
-    values = {key: [image[key] for image in images if image[key] is not None] for key in images[0] if key != "name"}
-    result = {key: float(np.mean(numbers)) if numbers else None for key, numbers in values.items()}
-    return {**result, "max_difference": max(values["max_difference"])}
 
 
 def table(result):
@@ -136,7 +98,7 @@ def table(result):
     ]
     lines = [
         f"{result['model']} against {result['weights']}, x{result['scale']}, {result['data']}",
-        report.table(header, rows),
+        text_table(header, rows),
         f"PSNR and SSIM on luma against HR, {result['scale']} pixels shaved; differences to Keras in grey levels",
     ]
     height, width = result["lr"]

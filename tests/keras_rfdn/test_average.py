@@ -4,7 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from keras_rfdn import average, checkpoint, report
+from keras_rfdn import average
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.data.system import files
 
 
 def weights(path):
@@ -20,7 +22,7 @@ def test_the_mean_is_written_with_what_it_is_of(root, untrained, tmp_path):
         np.testing.assert_allclose(mean, (2 * a + b) / 3, rtol=1e-5, atol=1e-7)
     config, facts = checkpoint.about(out)
     assert config == checkpoint.about(first)[0]
-    assert [source["sha256"] for source in facts["mean_of"]] == [report.sha256(f) for f in (first, second, first)]
+    assert [source["sha256"] for source in facts["mean_of"]] == [files.sha256(f) for f in (first, second, first)]
 
 
 def test_different_networks_are_refused(untrained, tmp_path):

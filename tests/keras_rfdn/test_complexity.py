@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from keras_rfdn import complexity, models
-from keras_rfdn.config import VARIANTS, ModelConfig
-from keras_rfdn.layers import conv, lrelu
+from keras_rfdn import complexity as command
+from keras_rfdn.networks import complexity, models
+from keras_rfdn.networks.config import VARIANTS, ModelConfig
+from keras_rfdn.networks.layers import conv, lrelu
 
 # Reports of AIM 2020 (and Table 5 of the RFDN paper), at 256x256 LR: parameters in M, G, M activations, convolutions.
 PUBLISHED = {
@@ -56,8 +57,8 @@ def test_what_cannot_be_counted_is_refused():
 
 
 def test_command(capsys):
-    config = complexity.ComplexityConfig(("e-rfdn",), scale=3, height=20, width=30)
-    results = complexity.main(config)
+    config = command.ComplexityConfig(("e-rfdn",), scale=3, height=20, width=30)
+    results = command.main(config)
     assert list(results) == ["e-rfdn"]
     asked, large = results["e-rfdn"]
     assert asked == complexity.of_variant("e-rfdn", 3, 20, 30)
@@ -71,5 +72,5 @@ def test_command_without_variants_counts_all(monkeypatch):
     asked = []
     one = complexity.Complexity(1, 1, 1, 1, 1)
     monkeypatch.setattr(complexity, "of_variant", lambda name, *_: asked.append(name) or one)
-    assert complexity.main(complexity.ComplexityConfig()).keys() == VARIANTS.keys()
+    assert command.main(command.ComplexityConfig()).keys() == VARIANTS.keys()
     assert np.unique(asked).tolist() == sorted(VARIANTS)

@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import bicubic, folders, sample
-from keras_rfdn import checkpoint, command, complexity, evaluate, metrics, models, report
-from keras_rfdn.config import ModelConfig
-from keras_rfdn.upscale import float_from_model, from_model
+from keras_rfdn import evaluate
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.data.images import bicubic
+from keras_rfdn.data.sources import folders, sample
+from keras_rfdn.data.system import files
+from keras_rfdn.evaluation import metrics, scoring
+from keras_rfdn.networks import complexity, models
+from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.upscaling.upscalers import float_from_model, from_model
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 
@@ -63,7 +69,7 @@ def test_main_scores_each_image_and_the_mean(folder, weights, upscale, tmp_path,
 def test_results_say_what_they_are_of(folder, weights):
     bicubic_result, network = evaluate.main(config(folder, weights, images=1))["results"]
     assert (network["model"], network["weights"]) == ("rfdb", str(weights))
-    assert network["sha256"] == report.sha256(weights)
+    assert network["sha256"] == files.sha256(weights)
     cost = complexity.of_config(TINY, 360, 640)
     assert (network["parameters"], network["mult_adds"]) == (cost.parameters, cost.convolution_multiply_adds)
     assert network["versions"].keys() == {"tensorflow", "tf_keras", "numpy", "keras_rfdn"}
@@ -90,7 +96,7 @@ def test_several_sets_and_models_make_one_table(folder, weights, tmp_path, capsy
     assert rfdn.split() == ["RFDN", "published", "534", "120.9", "–", "38.05", "/", "0.9606"]
     assert sum(line.startswith("rfdb (") for line in printed.splitlines()) == 2
     assert "| RFDN | published | 534 | 120.9 | – | 38.05 / 0.9606 |" in (tmp_path / "table.markdown").read_text()
-    assert f"rfdb ({report.sha256(weights)[:8]}),here,y,2," in (tmp_path / "table.csv").read_text()
+    assert f"rfdb ({files.sha256(weights)[:8]}),here,y,2," in (tmp_path / "table.csv").read_text()
     # Alone again, from the file.
     assert evaluate.main(evaluate.EvaluateConfig(earlier=(files["json"],))) == result
 
@@ -133,8 +139,8 @@ def test_what_cannot_be_is_refused_before_the_work(folder, weights, tmp_path, mo
 def test_bicubic_rows_of_the_papers(shared, name, scale, psnr_y, ssim_y):
     """The bicubic row of every SR paper's table, the RFDN paper's Table 3 among them."""
     pairs = folders.find_pairs(shared / "data" / "benchmark" / name, scale)
-    scores = evaluate.evaluate(lambda lr: bicubic.upscale(lr, scale), pairs, scale)
-    mean = evaluate.mean(scores.values())
+    scores = scoring.evaluate(lambda lr: bicubic.upscale(lr, scale), pairs, scale)
+    mean = scoring.mean(scores.values())
     assert mean.psnr == pytest.approx(psnr_y, abs=0.015)
     assert mean.ssim == pytest.approx(ssim_y, abs=0.001)
 
@@ -142,7 +148,7 @@ def test_bicubic_rows_of_the_papers(shared, name, scale, psnr_y, ssim_y):
 @pytest.mark.slow
 def test_bicubic_row_of_bsd100(shared):
     pairs = folders.find_pairs(shared / "data" / "benchmark" / "BSD100", 4)
-    mean = evaluate.mean(evaluate.evaluate(lambda lr: bicubic.upscale(lr, 4), pairs, 4).values())
+    mean = scoring.mean(scoring.evaluate(lambda lr: bicubic.upscale(lr, 4), pairs, 4).values())
     assert mean.psnr == pytest.approx(25.96, abs=0.01)
     assert mean.ssim == pytest.approx(0.6675, abs=0.001)
 

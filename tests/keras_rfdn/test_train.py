@@ -10,11 +10,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import bicubic, folders, images, pipeline
-from keras_rfdn import checkpoint, metrics, recipes, train, workdir
-from keras_rfdn.config import VARIANTS, ModelConfig
+from keras_rfdn import train
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.data.images import bicubic, image_files
+from keras_rfdn.data.sources import folders
+from keras_rfdn.data.streams import pipeline
+from keras_rfdn.evaluation import metrics
+from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.train import TrainConfig
-from keras_rfdn.trainer import DivergedError
+from keras_rfdn.training import loop, recipes, workdir
+from keras_rfdn.training.trainer import DivergedError
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=2, scale=2)
 
@@ -56,7 +61,7 @@ def valid(photos):
 
 def fit(config, batches, valid, **changes):
     config = dataclasses.replace(config, **changes)
-    return train.fit(TINY, recipes.stages(config), batches, valid, config, pathlib.Path(config.workdir))
+    return loop.fit(TINY, recipes.stages(config), batches, valid, config, pathlib.Path(config.workdir))
 
 
 def test_a_run_leaves_what_it_promises(finished, photos):
@@ -73,7 +78,7 @@ def test_a_run_leaves_what_it_promises(finished, photos):
     # The best weights score what the record says, computed by hand on the file that was held out.
     model, _ = checkpoint.load(folder)
     model_config, facts = checkpoint.about(folder / checkpoint.BEST)
-    hr = images.read(photos / "5.png")
+    hr = image_files.read(photos / "5.png")
     ((_, lr, _),) = folders.find_pairs(photos, 2).split(1)[1]
     sr = model(lr[None].astype(np.float32))[0].numpy().round().clip(0, 255).astype(np.uint8)
     assert metrics.psnr_y(sr, hr, shave=2) == pytest.approx(record["best_psnr_y"], abs=1e-3)
@@ -87,7 +92,7 @@ def test_a_run_leaves_what_it_promises(finished, photos):
     assert summary["bicubic_psnr_y"] == pytest.approx(metrics.psnr_y(bicubic.upscale(lr, 2), hr, shave=2))
     assert 0 < record["data_wait"] < 1
     assert 0 < summary["hours"] == record["hours"] < 1
-    assert images.read(folder / "curve.png").std() > 10
+    assert image_files.read(folder / "curve.png").std() > 10
 
     found = {}
     for file in (folder / "tensorboard").iterdir():
@@ -122,7 +127,7 @@ def test_steps_are_part_of_a_cosine(config, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_noted_and_their_handlers_come_back(number):
     handler = signal.getsignal(number)
-    with train.stop_signals() as stopped:
+    with loop.stop_signals() as stopped:
         assert not stopped()
         signal.raise_signal(number)
         assert stopped()

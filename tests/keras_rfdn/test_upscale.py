@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data import bicubic, sample
-from keras_rfdn import checkpoint, models, tiling, upscale
-from keras_rfdn.config import ModelConfig
+from keras_rfdn import upscale
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.data.images import bicubic
+from keras_rfdn.data.sources import sample
+from keras_rfdn.networks import models
+from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.upscaling import tiling, upscalers
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=4, scale=2)
 
@@ -31,7 +35,7 @@ def repeat(lr):
 def test_from_model_takes_any_size(weights, size):
     model, _ = checkpoint.load(weights)
     lr = sample.dead_leaves(48, seed=1)[: size[0], : size[1]]
-    sr = upscale.from_model(model)(lr)
+    sr = upscalers.from_model(model)(lr)
     assert sr.dtype == np.uint8
     assert sr.shape == (2 * size[0], 2 * size[1], 3)
     padded = np.pad(lr, [(0, max(0, 15 - s)) for s in size] + [(0, 0)], "reflect")
@@ -77,7 +81,7 @@ def test_tiled_network_is_near_the_whole_one(weights):
     model, _ = checkpoint.load(weights)
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
-    whole = upscale.from_model(model)
+    whole = upscalers.from_model(model)
     lr = sample.dead_leaves(160, seed=3)
     difference = tiling.tiled(whole, 96, 96)(lr).astype(int) - whole(lr)
     assert 0 < np.abs(difference).mean() < 0.1 * whole(lr).std()
@@ -96,7 +100,7 @@ def test_main_writes_what_the_model_gives(photograph, weights, tmp_path):
     source = save(photograph, tmp_path / "in.png")
     assert run(source, tmp_path / "out.png", weights) == [tmp_path / "out.png"]
     sr = np.asarray(Image.open(tmp_path / "out.png"))
-    assert (sr == upscale.open_upscaler(weights)[0](photograph)).all()
+    assert (sr == upscalers.open_upscaler(weights)[0](photograph)).all()
 
 
 def test_transparency_orientation_and_profile_are_kept(photograph, weights, tmp_path):
@@ -113,7 +117,7 @@ def test_transparency_orientation_and_profile_are_kept(photograph, weights, tmp_
     upright = np.rot90(photograph, -1)
     sr = np.asarray(out)
     assert sr.shape == (100, 80, 4)
-    assert (sr[..., :3] == upscale.open_upscaler(weights)[0](upright)).all()
+    assert (sr[..., :3] == upscalers.open_upscaler(weights)[0](upright)).all()
     assert (sr[..., 3:] == bicubic.upscale(np.rot90(alpha, -1), 2)).all()
 
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tflite import benchmark, describe
+from keras_rfdn.tflite import benchmark
+from keras_rfdn.tflite.inspection import description, machine, timing
 
 MEGABYTE = 1e6
 
@@ -41,7 +42,7 @@ def test_main(fixed_tflite, nearest_tflite, tmp_path, capsys):
 
 
 def test_summary_of_known_latencies():
-    found = benchmark.summary([10.0, 30.0, 20.0, 40.0, 50.0], [10.0, 10.0, 10.0, 10.0, 100.0], (500, 1000))
+    found = timing.summary([10.0, 30.0, 20.0, 40.0, 50.0], [10.0, 10.0, 10.0, 10.0, 100.0], (500, 1000))
     assert found == {
         "latencies_ms": [10.0, 30.0, 20.0, 40.0, 50.0],
         "median_ms": 30,
@@ -56,7 +57,7 @@ def test_summary_of_known_latencies():
 def test_models_take_turns_in_changing_order():
     calls = []
     functions = [lambda i=i: calls.append(i) or (i, len(calls)) for i in range(3)]
-    results = benchmark.interleave(functions, 10)
+    results = timing.interleave(functions, 10)
     rounds = [calls[i : i + 3] for i in range(0, 30, 3)]
     assert all(sorted(turn) == [0, 1, 2] for turn in rounds)
     assert {turn[0] for turn in rounds} == {0, 1, 2}
@@ -64,12 +65,12 @@ def test_models_take_turns_in_changing_order():
 
 
 def test_names_the_processor():
-    machine = benchmark.machine()
-    assert machine["processor"]
-    assert machine["cores"] >= 1
+    found = machine.machine()
+    assert found["processor"]
+    assert found["cores"] >= 1
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists() and "model name" in cpuinfo.read_text():
-        assert f": {machine['processor']}\n" in cpuinfo.read_text()
+        assert f": {found['processor']}\n" in cpuinfo.read_text()
 
 
 def test_errors_are_for_the_user(fixed_tflite, open_tflite, tmp_path):
@@ -79,7 +80,7 @@ def test_errors_are_for_the_user(fixed_tflite, open_tflite, tmp_path):
         benchmark.main(benchmark.BenchmarkConfig(models=(fixed_tflite,), rounds=0))
     with pytest.raises(ValueError, match="takes no 14x320") as raised:
         benchmark.main(benchmark.BenchmarkConfig(models=(open_tflite,), height=14))
-    # keras_rfdn.command tells our own errors by the file that raised them.
+    # keras_rfdn.cli.command tells our own errors by the file that raised them.
     assert pathlib.Path(str(raised.traceback[-1].path)).name == "benchmark.py"
 
 
@@ -98,7 +99,7 @@ def test_profile(fixed_tflite, capsys):
     config = benchmark.BenchmarkConfig(models=(fixed_tflite,), threads=1, rounds=2, warmup=0, profile=True)
     (model,) = benchmark.main(config)["models"]
     found = model["profile"]
-    assert len(found["operators"]) == sum(describe.describe(fixed_tflite).operators.values())
+    assert len(found["operators"]) == sum(description.describe(fixed_tflite).operators.values())
     assert found["whole_ms"] > 0
     printed = capsys.readouterr().out.splitlines()
     (row,) = (line.split() for line in printed if line.startswith("Convolution (NHWC, F32) IGEMM"))

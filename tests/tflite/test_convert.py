@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import sample
-from keras_rfdn import checkpoint, metrics, models, released, shipped, torch_file, upscale
-from keras_rfdn.config import VARIANTS, ModelConfig, variant
-from tflite import convert, describe, runtime
+from keras_rfdn.checkpoints import author_weights, checkpoint, pretrained, torch_state_dict
+from keras_rfdn.data.sources import sample
+from keras_rfdn.evaluation import metrics
+from keras_rfdn.networks import models
+from keras_rfdn.networks.config import VARIANTS, ModelConfig, variant
+from keras_rfdn.tflite import convert
+from keras_rfdn.tflite.conversion import converter
+from keras_rfdn.tflite.inspection import description
+from keras_rfdn.upscaling import litert, upscalers
 
 
 @pytest.fixture(scope="module")
@@ -49,48 +54,48 @@ LR = sample.dead_leaves(60, seed=9)[:32, :40]
 )
 def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dtype, least_db):
     path = converted(precision)
-    description = describe.describe(path)
-    (tensor_in,), (tensor_out,) = description.inputs, description.outputs
+    found = description.describe(path)
+    (tensor_in,), (tensor_out,) = found.inputs, found.outputs
     assert (tensor_in.dtype, tensor_in.shape) == (dtype, (1, 32, 40, 3))
     assert (tensor_out.dtype, tensor_out.shape) == (dtype, (1, 64, 80, 3))
-    assert description.float_operators
-    sr, wanted = runtime.from_tflite(path)(LR), tiny_upscale(LR)
+    assert found.float_operators
+    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
     assert (sr == wanted).all() or metrics.psnr(sr, wanted, shave=0) > least_db
 
 
 @pytest.mark.parametrize("shape", ["1,32,40,3", "dynamic"])
 def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale, shape):
     path = converted("int8", shape)
-    description = describe.describe(path)
-    assert description.operators["CONV_2D"] == 34  # 8 and 7 of the attention in each block, 4 around
-    assert description.operators["ADD"] == 3  # the attention's, and the long skip: the residual steps have none
-    assert description.float_operators == {}
-    assert set(description.activations) <= {"int8", "uint8", "int32"}
-    for tensor in description.inputs + description.outputs:
+    found = description.describe(path)
+    assert found.operators["CONV_2D"] == 34  # 8 and 7 of the attention in each block, 4 around
+    assert found.operators["ADD"] == 3  # the attention's, and the long skip: the residual steps have none
+    assert found.float_operators == {}
+    assert set(found.activations) <= {"int8", "uint8", "int32"}
+    for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("uint8", 1.0, 0)
-    sr, wanted = runtime.from_tflite(path)(LR), tiny_upscale(LR)
-    plain = runtime.from_tflite(converted("int8_plain", shape))(LR)
+    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
+    plain = litert.from_tflite(converted("int8_plain", shape))(LR)
     assert metrics.psnr(sr, wanted, shave=0) > max(50, metrics.psnr(plain, wanted, shave=0) + 1)
 
 
 @pytest.mark.parametrize("shape", ["1,32,40,3", "dynamic"])
 def test_int16x8_is_integer_throughout_and_close_to_keras(converted, tiny_upscale, shape):
     path = converted("int16x8", shape)
-    description = describe.describe(path)
-    assert description.operators["CONV_2D"] == 34
-    assert "DEPTH_TO_SPACE" not in description.operators
-    assert description.float_operators == {}
-    assert set(description.activations) <= {"int16", "int32"}
-    assert description.constants["int8"] == 34
-    for tensor in description.inputs + description.outputs:
+    found = description.describe(path)
+    assert found.operators["CONV_2D"] == 34
+    assert "DEPTH_TO_SPACE" not in found.operators
+    assert found.float_operators == {}
+    assert set(found.activations) <= {"int16", "int32"}
+    assert found.constants["int8"] == 34
+    for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("int16", 1 / 128, 0)
-    sr, wanted = runtime.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
     # int8 reaches 25 dB here (the test above); what is left are the weights' 8 bits.
     assert metrics.psnr(sr, wanted, shave=0) > 45
 
 
 def test_an_int16_grey_level_is_128_steps(converted):
-    model = runtime.Model(converted("int16x8"))
+    model = litert.Model(converted("int16x8"))
     model.load(LR)
     given = model._interpreter.get_tensor(model._input["index"])[0]
     assert (given == LR.astype(np.int16) * 128).all()
@@ -99,18 +104,18 @@ def test_an_int16_grey_level_is_128_steps(converted):
 def test_int16x8_takes_the_papers_attention(tmp_path):
     config = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=4, scale=2)
     model = models.build(config)
-    content = convert.convert(model, config, "int16x8", height=32, width=40, frames=[LR])
-    description = describe.describe(content)
-    assert description.float_operators == {}
-    assert not {"SQRT", "SQUARED_DIFFERENCE"} & description.operators.keys()
+    content = converter.convert(model, config, "int16x8", height=32, width=40, frames=[LR])
+    found = description.describe(content)
+    assert found.float_operators == {}
+    assert not {"SQRT", "SQUARED_DIFFERENCE"} & found.operators.keys()
     wanted = model(LR[None].astype(np.float32))[0].numpy()
-    found = runtime.Model(content)
+    found = litert.Model(content)
     found.upscale(LR)
     assert np.abs(found.grey_levels() - wanted.clip(-256, 256)).mean() < 0.02 * wanted.std()
 
 
 def test_weights_are_stored_in_the_precision_asked_for(converted):
-    constants = {p: describe.describe(converted(p)).constants for p in ("float32", "float16", "int8")}
+    constants = {p: description.describe(converted(p)).constants for p in ("float32", "float16", "int8")}
     assert "float16" in constants["float16"]
     assert "int8" in constants["int8"]
     assert not {"float16", "int8"} & set(constants["float32"])
@@ -119,8 +124,8 @@ def test_weights_are_stored_in_the_precision_asked_for(converted):
 def test_dynamic_stores_int8_weights():
     """LiteRT's converter leaves weights below 1024 numbers as they are, and with them all of the tiny model's."""
     config = ModelConfig("rfdb", channels=16, num_blocks=1, attention="esa", reduction=4, scale=2)
-    content = convert.convert(models.build(config), config, "dynamic", height=20, width=20)
-    assert describe.describe(content).constants["int8"] == 6  # the 3x3 kernels outside the attention
+    content = converter.convert(models.build(config), config, "dynamic", height=20, width=20)
+    assert description.describe(content).constants["int8"] == 6  # the 3x3 kernels outside the attention
 
 
 def test_overshoot_is_clipped(tiny_weights, photographs, tmp_path):
@@ -136,7 +141,7 @@ def test_overshoot_is_clipped(tiny_weights, photographs, tmp_path):
             weights=str(weights), shape="1,32,40,3", int8=True, out=str(tmp_path / "o.tflite"), calibration=photographs
         )
     )
-    sr = runtime.from_tflite(out)(LR).astype(int)
+    sr = litert.from_tflite(out)(LR).astype(int)
     exact = model(LR[None].astype(np.float32))[0].numpy()
     assert (exact < -30).any()
     assert (exact > 285).any()
@@ -156,7 +161,7 @@ def test_a_failed_conversion_leaves_the_old_file(tiny_weights, tmp_path, monkeyp
 
 def test_without_weights_the_newest_run_is_taken(tiny_weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing shipped")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "nothing shipped")
     with pytest.raises(ValueError, match=r"no trained run in runs/"):
         convert.main(convert.ConvertConfig())
     checkpoint.save(*checkpoint.load(tiny_weights), "runs/mine/best.h5")
@@ -183,10 +188,10 @@ def test_bad_shapes_are_refused(shape, tiny_weights):
 
 def test_exact_skip_is_one_convolution_of_the_image_more(tiny_model, tiny_upscale):
     frames = [sample.dead_leaves(64, seed=seed) for seed in (3, 4)]
-    content = convert.convert(tiny_model, TINY, "int8", height=32, width=40, frames=frames, exact_skip=True)
-    description = describe.describe(content)
-    assert (description.operators["CONV_2D"], description.float_operators) == (35, {})
-    assert metrics.psnr(runtime.Model(content).upscale(LR), tiny_upscale(LR), shave=0) > 50
+    content = converter.convert(tiny_model, TINY, "int8", height=32, width=40, frames=frames, exact_skip=True)
+    found = description.describe(content)
+    assert (found.operators["CONV_2D"], found.float_operators) == (35, {})
+    assert metrics.psnr(litert.Model(content).upscale(LR), tiny_upscale(LR), shave=0) > 50
 
 
 def test_exact_skip_without_int8_is_refused(tiny_weights):
@@ -211,10 +216,10 @@ def test_starts_as_a_script_and_as_a_module(command, root):
 def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, photographs, rng):
     """With e-rfdn made small, and without PyTorch's file around its arrays (tests/keras_rfdn/test_torch_file.py)."""
     monkeypatch.setitem(VARIANTS, "e-rfdn", ModelConfig("rfdb", 8, 2, attention="esa", reduction=4))
-    shapes = released._wanted(variant("e-rfdn", 2))
+    shapes = author_weights._wanted(variant("e-rfdn", 2))
     state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in shapes.items()}
     state["upsampler.0.bias"] += 128
-    monkeypatch.setattr(torch_file, "read", lambda path: state)
+    monkeypatch.setattr(torch_state_dict, "read", lambda path: state)
     (tmp_path / "RFDN.pth").touch()
     path = convert.main(
         convert.ConvertConfig(
@@ -226,5 +231,5 @@ def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, pho
         )
     )
     assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
-    sr = runtime.Model(path).upscale(LR)
-    assert np.abs(sr.astype(int) - upscale.from_model(released.load(state)[2])(LR)).mean() < 3
+    sr = litert.Model(path).upscale(LR)
+    assert np.abs(sr.astype(int) - upscalers.from_model(author_weights.load(state)[2])(LR)).mean() < 3

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from tflite import demo
+from keras_rfdn.tflite import demo
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_rfdn.layers import PixelShuffle
-from tflite import describe
+from keras_rfdn.networks.layers import PixelShuffle
+from keras_rfdn.tflite.inspection import description
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def test_known_graph(three_operators, to_tflite):
     path = to_tflite(three_operators, "three")
     with open(path, "rb") as file:
         content = file.read()
-    description = describe.describe(path)
-    assert description == describe.describe(content)
-    assert description.operators == description.float_operators == OPERATORS
-    assert description.constants == {"float32": 3}  # kernel, bias, factor
-    assert description.activations == {"float32": 4}  # the input and each operator's result
-    assert description.size_bytes == len(content)
-    (lr,), (sr,) = description.inputs, description.outputs
+    found = description.describe(path)
+    assert description == description.describe(content)
+    assert found.operators == found.float_operators == OPERATORS
+    assert found.constants == {"float32": 3}  # kernel, bias, factor
+    assert found.activations == {"float32": 4}  # the input and each operator's result
+    assert found.size_bytes == len(content)
+    (lr,), (sr,) = found.inputs, found.outputs
     assert (lr.dtype, lr.shape, lr.scale, lr.zero_point) == ("float32", (1, 8, 8, 3), None, None)
     assert (sr.dtype, sr.shape) == ("float32", (1, 16, 16, 3))
     assert "lr" in lr.name
@@ -40,19 +40,19 @@ def test_known_graph(three_operators, to_tflite):
 
 def test_int8_inside_float_outside(three_operators, to_tflite, int8_settings, rng):
     frames = rng.uniform(0, 255, (2, 8, 8, 3))
-    description = describe.describe(to_tflite(three_operators, "hybrid", **int8_settings(frames, tf.float32)))
-    assert description.operators == {**OPERATORS, "QUANTIZE": 1, "DEQUANTIZE": 1}
-    assert description.float_operators == {"QUANTIZE": 1, "DEQUANTIZE": 1}
-    assert description.activations == {"int8": 4, "float32": 2}
+    found = description.describe(to_tflite(three_operators, "hybrid", **int8_settings(frames, tf.float32)))
+    assert found.operators == {**OPERATORS, "QUANTIZE": 1, "DEQUANTIZE": 1}
+    assert found.float_operators == {"QUANTIZE": 1, "DEQUANTIZE": 1}
+    assert found.activations == {"int8": 4, "float32": 2}
 
 
 def test_int8_throughout(three_operators, to_tflite, int8_settings):
     frames = [np.full((8, 8, 3), level) for level in (0, 200)]
-    description = describe.describe(to_tflite(three_operators, "uint8", **int8_settings(frames, tf.uint8)))
-    assert description.operators == {**OPERATORS, "QUANTIZE": 2}  # between uint8 and int8
-    assert description.float_operators == {}
-    assert description.constants == {"int8": 2, "int32": 1}
-    (lr,) = description.inputs
+    found = description.describe(to_tflite(three_operators, "uint8", **int8_settings(frames, tf.uint8)))
+    assert found.operators == {**OPERATORS, "QUANTIZE": 2}  # between uint8 and int8
+    assert found.float_operators == {}
+    assert found.constants == {"int8": 2, "int32": 1}
+    (lr,) = found.inputs
     assert (lr.dtype, lr.zero_point) == ("uint8", 0)
     assert lr.scale == pytest.approx(200 / 255)
 
@@ -61,38 +61,38 @@ def test_float16_weights_are_float(three_operators, to_tflite):
     spec = tf.lite.TargetSpec()
     spec.supported_types = [tf.float16]
     settings = {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": spec}
-    description = describe.describe(to_tflite(three_operators, "float16", **settings))
-    assert description.constants == {"float16": 3}
-    assert description.float_operators == {**OPERATORS, "DEQUANTIZE": 3}
+    found = description.describe(to_tflite(three_operators, "float16", **settings))
+    assert found.constants == {"float16": 3}
+    assert found.float_operators == {**OPERATORS, "DEQUANTIZE": 3}
 
 
 def test_float_of_half_width_is_float_too(three_operators, to_tflite):
     graph = flatbuffer_utils.read_model(to_tflite(three_operators, "three"))
     for tensor in graph.subgraphs[0].tensors:
         tensor.type = flatbuffer_utils.TensorType.FLOAT16
-    description = describe.describe(bytes(flatbuffer_utils.convert_object_to_bytearray(graph)))
-    assert description.float_operators == OPERATORS
-    assert description.activations == {"float16": 4}
+    found = description.describe(bytes(flatbuffer_utils.convert_object_to_bytearray(graph)))
+    assert found.float_operators == OPERATORS
+    assert found.activations == {"float16": 4}
 
 
 def test_open_sizes(open_tflite):
-    description = describe.describe(open_tflite)
-    assert description.inputs[0].shape[1:] == (-1, -1, 3)
-    assert description.operators["RESIZE_BILINEAR"] == 2  # one ESA per block
-    assert list(description.operators.values()) == sorted(description.operators.values(), reverse=True)
+    found = description.describe(open_tflite)
+    assert found.inputs[0].shape[1:] == (-1, -1, 3)
+    assert found.operators["RESIZE_BILINEAR"] == 2  # one ESA per block
+    assert list(found.operators.values()) == sorted(found.operators.values(), reverse=True)
 
 
 def test_refuses_what_it_cannot_read(tmp_path, open_tflite):
     with pytest.raises(ValueError, match="no file at"):
-        describe.describe(tmp_path / "gone.tflite")
+        description.describe(tmp_path / "gone.tflite")
     with pytest.raises(ValueError, match="mark TFL3"):
-        describe.describe(b"")
+        description.describe(b"")
     with open(open_tflite, "rb") as file:
         content = file.read()
     for size in (8, 40, 1000, len(content) // 2):
         (tmp_path / "cut.tflite").write_bytes(content[:size])
         with pytest.raises(ValueError, match=r"cut\.tflite is a broken TFLite model"):
-            describe.describe(tmp_path / "cut.tflite")
+            description.describe(tmp_path / "cut.tflite")
 
 
 @pytest.mark.parametrize("command", [["tflite/describe.py"], ["-m", "tflite.describe"]])

@@ -9,11 +9,17 @@ import tensorflow as tf
 import tf_keras as keras
 from PIL import Image
 
-from data import sample
-from keras_rfdn import checkpoint, models, report, workdir
-from keras_rfdn.config import ModelConfig
-from keras_rfdn.upscale import from_model
-from tflite import describe, fakequant, graph, qat, rewrite, runtime, simulation
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.data.sources import sample
+from keras_rfdn.data.system import files
+from keras_rfdn.networks import models
+from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.tflite import qat
+from keras_rfdn.tflite.inspection import description
+from keras_rfdn.tflite.quantization import fakequant, graph, rewrite, simulation
+from keras_rfdn.training import workdir
+from keras_rfdn.upscaling import litert
+from keras_rfdn.upscaling.upscalers import from_model
 
 CONFIG = ModelConfig("rfdb", 8, 1, scale=2)
 
@@ -69,13 +75,13 @@ def tuned(settings, tmp_path_factory):
 def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small_weights):
     folder, out = tuned
     assert out == folder / "rfdb_x2_int8_32x40.tflite"
-    description = describe.describe(out)
-    assert description.float_operators == {}
-    assert {t.dtype for t in description.inputs + description.outputs} == {"uint8"}
+    found = description.describe(out)
+    assert found.float_operators == {}
+    assert {t.dtype for t in found.inputs + found.outputs} == {"uint8"}
     lr = sample.dead_leaves(60, seed=9)[:32, :40]
     wanted = from_model(checkpoint.load(small_weights)[0])(lr)
     assert wanted.std() > 10
-    assert np.abs(runtime.Model(out).upscale(lr).astype(int) - wanted).mean() < 1.5
+    assert np.abs(litert.Model(out).upscale(lr).astype(int) - wanted).mean() < 1.5
     records = workdir.records(folder)
     assert [record["step"] for record in records] == [0, 3, 6]
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
@@ -139,7 +145,7 @@ def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
     folder, _ = tuned
     out = qat.main(dataclasses.replace(settings, workdir=str(folder), shape="dynamic"))
     assert out == folder / "rfdb_x2_int8_dynamic.tflite"
-    assert runtime.Model(out).height is None
+    assert litert.Model(out).height is None
     with pytest.raises(ValueError, match=r"steps was 6 and is now 7"):
         qat.main(dataclasses.replace(settings, workdir=str(folder), steps=7))
 
@@ -150,7 +156,7 @@ def test_training_lowers_the_loss(settings, rng, tmp_path):
     model = rewrite.fold_value_range(*checkpoint.load(settings.weights), batch=None)
     pairs, valid = qat._images(config, 2)
     operations = simulation.operations(model)
-    report.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
+    files.write_json(tmp_path / qat.RANGES, qat._calibrated(operations, pairs, config))
     tuner = qat.Tuner(model, operations, valid, config, tmp_path)
     for variable in tuner.learner.trainable_variables:
         variable.assign(variable * rng.uniform(0.9, 1.1, variable.shape))

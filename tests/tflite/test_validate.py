@@ -8,10 +8,11 @@ import pytest
 import tf_keras as keras
 from PIL import Image
 
-from data import sample
-from keras_rfdn import checkpoint, shipped
-from keras_rfdn.tiling import fitted
-from tflite import validate
+from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.data.sources import sample
+from keras_rfdn.tflite import validate
+from keras_rfdn.tflite.inspection import comparison
+from keras_rfdn.upscaling.tiling import fitted
 
 
 def grey_levels_db(levels):
@@ -97,15 +98,15 @@ def test_open_size_takes_whole_images(open_tflite, folder, tiny_weights, capsys)
 
 def test_compare_of_known_images(rng):
     hr = rng.integers(50, 200, (20, 20, 3), np.uint8)
-    found = validate.compare(hr + 2, hr + 1, hr, scale=2)
+    found = comparison.compare(hr + 2, hr + 1, hr, scale=2)
     assert found["keras_psnr_y"] == pytest.approx(grey_levels_db(1))
     assert found["loss_db"] == pytest.approx(20 * np.log10(2))
     assert (found["max_difference"], found["mean_difference"]) == (1, 1)
     assert found["agreement_db"] == pytest.approx(20 * np.log10(255))
 
-    equal = validate.compare(hr, hr, hr, scale=2)
+    equal = comparison.compare(hr, hr, hr, scale=2)
     assert (equal["loss_db"], equal["max_difference"], equal["agreement_db"]) == (0, 0, None)
-    mean = validate.mean([found, equal])
+    mean = comparison.mean([found, equal])
     assert (mean["max_difference"], mean["mean_difference"]) == (1, 0.5)
     assert mean["agreement_db"] == found["agreement_db"]
 
@@ -114,7 +115,7 @@ def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, m
     with pytest.raises(ValueError, match="--images"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder, weights=tiny_weights, images=0))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match="no trained run"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder))
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")

@@ -1,0 +1,255 @@
+"""Training patches a second, beside other ways to make them, on the same images:
+
+    python -m benchmarks.input_pipeline                            on the sample set
+    python -m benchmarks.input_pipeline --data FOLDER --images 12  on images as large as those you train on
+
+The ways take turns in one process, for some rounds; the table holds medians. "A core" is a second of CPU time,
+whichever threads spent it, so that other work on the machine counts less. Beside ours, with decoded images in memory
+or in a mapped file, and through tf.data, are the bound, random crops copied as they lie, and what is done elsewhere,
+written anew here:
+
+    decode        decode the PNG files of a pair for each patch, crop, turn
+    sub-images    BasicSR's: PNG files of 480x480 HR pixels, a step of 240 apart, decoded for each patch, crop, turn
+    tf ops        krasserm's super-resolution: whole decoded images cached in tf.data; crop, turn and flip by TensorFlow
+"""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_rfdn.cli import command
+from keras_rfdn.cli.text_table import text_table
+from keras_rfdn.data.images import image_files, patches
+from keras_rfdn.data.streams import pipeline
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+
+SUB_IMAGE, SUB_STEP = 480, 240  # HR pixels
+DECODED = 8  # patches a turn, where each of them decodes two files
+THREADS = (1, 2)  # workers of tf.data that are measured
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measure training patches a second of our pipeline and of other ways, on the same images."""
+
+    data: str = "sample"  # div2k, sample, or a folder of HR images
+    data_dir: str | None = None  # tensorflow-datasets' folder for div2k
+    images: int = 12  # measure on the first of them that are large enough
+    scale: int = 4  # 2, 3 or 4
+    patch: int = 64  # LR pixels
+    batch: int = 64
+    rounds: int = 5
+    seconds: float = 1.0  # of each way in each round, at least
+    json: str | None = None  # write the results to this file
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """draw() makes `patches` pairs of patches; held_bytes of pixels stay in memory for it."""
+
+    draw: Callable[[], object]
+    patches: int
+    held_bytes: int
+
+
+def main(config):
+    """Prints a table and returns {way: {"per_second", "per_core_second", "held_bytes"}}, medians over rounds."""
+    _check(config)
+    pairs = _large_pairs(config)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = _ways(pairs, config, pathlib.Path(folder))
+        turns = [{name: _measure(way, config.seconds) for name, way in ways.items()} for _ in range(config.rounds)]
+    result = {
+        name: {
+            **{key: statistics.median(turn[name][key] for turn in turns) for key in ("per_second", "per_core_second")},
+            "held_bytes": way.held_bytes,
+        }
+        for name, way in ways.items()
+    }
+    megapixels = statistics.fmean(hr.shape[0] * hr.shape[1] for _, hr in pairs) / 1e6
+    print(f"x{config.scale}, {config.patch}x{config.patch} LR, {len(pairs)} images of {megapixels:.2f} Mpixel HR")
+    slowest = result["decode"]["per_core_second"]
+    rows = [
+        [
+            name,
+            f"{found['per_second']:,.0f}",
+            f"{found['per_core_second']:,.0f}",
+            f"{found['per_core_second'] / slowest:.1f}",
+            f"{found['held_bytes'] / 1e6:,.0f}",
+        ]
+        for name, found in result.items()
+    ]
+    print(text_table(["", "patches/s", "patches/s a core", "times decode", "MB of pixels held"], rows))
+    if config.json:
+        files.write_json(config.json, result)
+    return result
+
+
+def _check(config):
+    for field in ("images", "patch", "batch", "rounds"):
+        if getattr(config, field) < 1:
+            raise UserError(f"--{field} must be 1 or more, got {getattr(config, field)}")
+    if config.patch * config.scale > SUB_IMAGE:
+        raise UserError(f"--patch may be {SUB_IMAGE // config.scale} at most, for sub-images of {SUB_IMAGE} HR pixels")
+
+
+def _large_pairs(config):
+    """[(lr, hr)] of the first images that sub-images can be cut from."""
+    source, _ = pipeline.sources(config.data, config.scale, data_dir=config.data_dir)
+    large = ((lr, hr) for _, lr, hr in source if min(hr.shape[:2]) >= SUB_IMAGE)
+    pairs = list(itertools.islice(large, config.images))
+    if not pairs:
+        raise UserError(f"no image of --data {config.data} has HR sides of {SUB_IMAGE} pixels or more")
+    return pairs
+
+
+def _ways(pairs, config, folder):
+    """{name: Way}; files go into the folder."""
+    arguments = {"lr_patch": config.patch, "batch": config.batch, "seed": 0}
+    held = sum(image.nbytes for image in itertools.chain(*pairs))
+    mapped = pipeline.cache(_Listed(pairs), folder / "cache")
+
+    def ours(cached):
+        steps = itertools.count()
+        return lambda: pipeline.batch_at(next(steps), cached, **arguments)
+
+    ways = {
+        "decode": Way(_decode(_save(pairs, folder / "whole"), config), DECODED, 0),
+        "sub-images": Way(_decode(_save(_sub_images(pairs, config.scale), folder / "sub"), config), DECODED, 0),
+        "tf ops": Way(_tf_ops(pairs, config), config.batch, held),
+        "ours, memory": Way(ours(pairs), config.batch, held),
+        "ours, file": Way(ours(mapped), config.batch, 0),
+    }
+    for workers in THREADS:
+        batches = iter(pipeline.stream(pairs, workers=workers, **arguments))
+        ways[f"ours, tf.data, workers: {workers}"] = Way(functools.partial(next, batches), config.batch, held)
+    return {**ways, "bytes copied": Way(_copy(pairs, config), config.batch, held)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed:
+    """Decoded pairs as a source that pipeline.cache takes."""
+
+    pairs: list
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __iter__(self):
+        return (("", *pair) for pair in self.pairs)
+
+    def fingerprint(self):
+        return "benchmark"
+
+
+def _measure(way, seconds):
+    """{"per_second", "per_core_second"} of a way, over whole draws and the seconds given at least."""
+    way.draw()  # what it does once
+    _wait_until_idle()
+    started, cpu_started, count = time.perf_counter(), time.process_time(), 0
+    while (elapsed := time.perf_counter() - started) < seconds:
+        way.draw()
+        count += way.patches
+    _wait_until_idle()  # what was drawn ahead before is drawn ahead again
+    cpu = time.process_time() - cpu_started
+    return {"per_second": count / elapsed, "per_core_second": count / cpu}
+
+
+def _wait_until_idle():
+    """Until this process's other threads have filled their queues: a tenth of a second without CPU time."""
+    spent = 1.0
+    while spent > 0.01:
+        before = time.process_time()
+        time.sleep(0.1)
+        spent = time.process_time() - before
+
+
+def _save(pairs, folder):
+    """[(LR file, HR file)] of PNG files."""
+    folder.mkdir()
+    saved = []
+    for i, pair in enumerate(pairs):
+        saved.append(tuple(folder / f"{i}_{kind}.png" for kind in ("lr", "hr")))
+        for image, path in zip(pair, saved[-1], strict=True):
+            Image.fromarray(image).save(path)
+    return saved
+
+
+def _sub_images(pairs, scale):
+    """Squares of SUB_IMAGE HR pixels, SUB_STEP apart, and their LR squares."""
+    for lr, hr in pairs:
+        for y in range(0, hr.shape[0] - SUB_IMAGE + 1, SUB_STEP):
+            for x in range(0, hr.shape[1] - SUB_IMAGE + 1, SUB_STEP):
+                yield patches.crop(lr, hr, top=y // scale, left=x // scale, lr_patch=SUB_IMAGE // scale, scale=scale)
+
+
+def _random_crop(pair, rng, config):
+    lr, hr = pair
+    top, left = (int(rng.integers(side - config.patch + 1)) for side in lr.shape[:2])
+    return patches.crop(lr, hr, top=top, left=left, lr_patch=config.patch, scale=config.scale)
+
+
+def _decode(saved, config):
+    """draw() of DECODED patches from files that are decoded for each."""
+    rng = np.random.default_rng(0)
+
+    def patch():
+        pair = tuple(image_files.read(path) for path in saved[rng.integers(len(saved))])
+        orientation = rng.integers(8)
+        return [patches.orient(image, orientation) for image in _random_crop(pair, rng, config)]
+
+    return lambda: [np.stack(side) for side in zip(*(patch() for _ in range(DECODED)), strict=True)]
+
+
+def _copy(pairs, config):
+    """draw() of a batch of random crops, as they lie in their images."""
+    rng = np.random.default_rng(0)
+    lr_batch, hr_batch = (
+        np.empty((config.batch, side, side, 3), np.uint8) for side in (config.patch, config.patch * config.scale)
+    )
+
+    def draw():
+        for i in range(config.batch):
+            lr_batch[i], hr_batch[i] = _random_crop(pairs[rng.integers(len(pairs))], rng, config)
+
+    return draw
+
+
+def _tf_ops(pairs, config):
+    """draw() of a batch by TensorFlow's operations on whole cached images, in as many threads as tf.data likes."""
+    whole = tf.TensorSpec((None, None, 3), tf.uint8)
+    dataset = tf.data.Dataset.from_generator(lambda: pairs, output_signature=(whole, whole)).cache().repeat()
+    for step in (functools.partial(_tf_crop, config=config), _tf_flip, _tf_turn):
+        dataset = dataset.map(step, num_parallel_calls=tf.data.AUTOTUNE)
+    return functools.partial(next, iter(dataset.batch(config.batch).prefetch(tf.data.AUTOTUNE)))
+
+
+def _tf_crop(lr, hr, config):
+    size = tf.shape(lr)
+    y, x = (tf.random.uniform((), maxval=size[axis] - config.patch + 1, dtype=tf.int32) for axis in (0, 1))
+    p, s = config.patch, config.scale
+    return lr[y : y + p, x : x + p], hr[y * s : (y + p) * s, x * s : (x + p) * s]
+
+
+def _tf_flip(lr, hr):
+    flip = tf.random.uniform(()) < 0.5
+    return tf.cond(flip, lambda: (lr, hr), lambda: (tf.image.flip_left_right(lr), tf.image.flip_left_right(hr)))
+
+
+def _tf_turn(lr, hr):
+    turns = tf.random.uniform((), maxval=4, dtype=tf.int32)
+    return tf.image.rot90(lr, turns), tf.image.rot90(hr, turns)
+
+
+if __name__ == "__main__":
+    command.run(main, BenchmarkConfig)

@@ -1,0 +1,83 @@
+"""MATLAB's imresize with the bicubic kernel in NumPy: the degradation that every super-resolution paper uses.
+
+Bit-equal to MATLAB for uint8: float64 arithmetic, antialiasing when shrinking, half-sample symmetric border,
+normalised weights, the dimension with the smaller factor first (rows on a tie), and a rounding to uint8 after each
+of the two passes. The kernel is Keys', a = -0.5 (Keys: Cubic Convolution Interpolation for Digital Image Processing,
+1981).
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from keras_rfdn.data.system.errors import UserError
+
+
+def downscale(hr, scale):
+    """HR -> LR. hr: uint8 [h, w, c], h and w multiples of scale. Returns uint8 [h // scale, w // scale, c]."""
+    h, w = hr.shape[:2]
+    if h % scale or w % scale:
+        raise UserError(f"need height and width in multiples of {scale}, got {h}x{w}; crop with bicubic.modcrop first")
+    return resize(hr, (h // scale, w // scale))
+
+
+def upscale(lr, scale):
+    """The papers' bicubic baseline. lr: uint8 [h, w, c]. Returns uint8 [h * scale, w * scale, c]."""
+    h, w = lr.shape[:2]
+    return resize(lr, (h * scale, w * scale))
+
+
+def modcrop(hr, scale):
+    """Cut rows and columns at the bottom and right until both are multiples of scale, as the benchmarks do."""
+    h, w = hr.shape[:2]
+    return hr[: h - h % scale, : w - w % scale]
+
+
+def downscale_tf(hr, scale):
+    """`downscale` for `tf.data.Dataset.map`: uint8 tensor [h, w, c] -> uint8 tensor [h // scale, w // scale, c]."""
+    lr = tf.numpy_function(functools.partial(downscale, scale=scale), [hr], tf.uint8)
+    lr.set_shape([size and size // scale for size in hr.shape[:2]] + [hr.shape[2]])
+    return lr
+
+
+def resize(image, size):
+    """MATLAB's imresize(image, size). image: uint8 [h, w, c]. size: (height, width). Returns uint8 [*size, c]."""
+    if image.dtype != np.uint8 or image.ndim != 3:
+        raise UserError(f"need a uint8 image [h, w, c], got {image.dtype} {image.shape}")
+    for axis in np.argsort([size[0] / image.shape[0], size[1] / image.shape[1]], kind="stable"):
+        image = _resize_axis(image, size[axis], axis)
+    return image
+
+
+def _resize_axis(image, size, axis):
+    indices, weights = _contributions(image.shape[axis], size)
+    shape = [1, 1, 1]
+    shape[axis] = size
+    total = np.zeros((*image.shape[:axis], size, *image.shape[axis + 1 :]))
+    for index, weight in zip(indices, weights, strict=True):  # a tap at a time, in MATLAB's order of summation
+        total += weight.reshape(shape) * image.take(index, axis)
+    return np.floor(total + 0.5).clip(0, 255).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _contributions(in_size, out_size):
+    """Source indices and weights, each [taps, out_size], of one axis."""
+    scale = out_size / in_size
+    stretch = min(scale, 1.0)  # antialiasing: below 1 the kernel grows wider
+    width = 4 / stretch
+    centre = np.arange(1, out_size + 1) / scale + 0.5 * (1 - 1 / scale)
+    index = np.floor(centre - width / 2)[None] + np.arange(int(np.ceil(width)) + 2)[:, None]
+    weight = stretch * _cubic(stretch * (centre[None] - index))
+    weight /= weight.sum(axis=0)
+    mirrored = np.concatenate([np.arange(in_size), np.arange(in_size)[::-1]])
+    index = mirrored[(index.astype(np.int64) - 1) % (2 * in_size)]
+    used = weight.any(axis=1)
+    return index[used], weight[used]
+
+
+def _cubic(x):
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))

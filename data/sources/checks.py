@@ -1,0 +1,143 @@
+"""Checks of a folder of training images: what is missing, unreadable, of a wrong size or too small."""
+
+import concurrent.futures
+import functools
+import os
+import pathlib
+import zipfile
+
+import tqdm
+
+from keras_rfdn.data.images import image_files
+from keras_rfdn.data.sources import div2k, downloads, folders
+from keras_rfdn.data.sources.downloads import Findings
+from keras_rfdn.data.system.errors import UserError
+
+FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
+
+
+NAMED = 20  # names that one line lists at most
+
+
+def check_folder(folder, scale, patch):
+    """Findings on a folder of images; every file is read. rows: as FOLDER_HEADER."""
+    found = Findings()
+    if not folder.is_dir():
+        raise UserError(f"{folder} is neither div2k nor a folder")
+    for path in sorted(folder.glob("*.zip")):
+        _check_zip(path, found)
+    try:
+        image_sets = folders.image_sets(folder, scale)
+    except ValueError as error:
+        found.problems.append(str(error))
+        return found
+    for image_set in image_sets:
+        _check_set(image_set, scale, patch, found)
+    _note_unread(folder, image_sets, found)
+    return found
+
+
+def _check_zip(path, found):
+    fault = downloads.archive_fault(path, downloads.known_archives().get(path.name))
+    if fault:
+        found.problems.append(f"{path} {fault}. Delete it or get it again")
+        return
+    with zipfile.ZipFile(path) as archive:
+        packed = [name for name in archive.namelist() if pathlib.Path(name).suffix.lower() in image_files.EXTENSIONS]
+    absent = [name for name in packed if not (path.parent / name).exists()]
+    if absent:
+        found.problems.append(
+            f"{path}: {len(absent)} of {len(packed)} images are not unpacked: unzip it in {path.parent}"
+        )
+    elif packed:
+        found.notes.append(f"{path} is whole and unpacked; it is needed no more")
+
+
+def _check_set(image_set, scale, patch, found):
+    """Adds a row, and a problem for each thing that training would stumble on."""
+    name = image_set.hr_folder.name
+    _check_numbers(image_set, found)
+    missing = image_set.missing_lr()
+    if missing:
+        found.problems.append(
+            f"{image_set.lr_folder} lacks the LR images of {_some(p.stem for p in missing)}: add them, or move that "
+            f"folder away to have all LR images made"
+        )
+    unreadable, wrong, small = _read_all(image_set.files, scale, patch)
+    found.problems += unreadable + wrong
+    if unreadable:
+        found.notes.append(f"{name}: --skip_broken trains without what is unreadable")
+    if small:
+        found.notes.append(
+            f"{name}: training leaves out {_some(small)}, with an LR side below {patch} pixels (--patch)"
+        )
+    found.rows.append(
+        [
+            name,
+            len(image_set.files),
+            len(div2k.NUMBERS.get(name, ())) or "",
+            len(image_set.files) - len(missing) if image_set.lr_folder else "made by bicubic",
+            len(unreadable),
+            len(wrong),
+            len(small),
+        ]
+    )
+
+
+def _check_numbers(image_set, found):
+    """A problem where a folder has DIV2K's name, but not all of its images."""
+    wanted = {f"{number:04d}" for number in div2k.NUMBERS.get(image_set.hr_folder.name, ())}
+    absent = sorted(wanted - {hr_path.stem for hr_path, _ in image_set.files})
+    if absent:
+        found.problems.append(
+            f"{image_set.hr_folder} has {len(wanted) - len(absent)} of {len(wanted)} images: {_some(absent)} missing"
+        )
+
+
+def _read_all(pairs, scale, patch):
+    """(what is unreadable, what has a wrong size, names of images below a patch), by reading every file."""
+    unreadable, wrong, small = [], [], []
+    read = functools.partial(_read_pair, scale=scale)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = tqdm.tqdm(pool.map(read, pairs), "reading", len(pairs), unit=" images", disable=None)
+        for (hr_path, _), (broken, mismatch, lr_side) in zip(pairs, found, strict=True):
+            unreadable += broken
+            wrong += mismatch
+            if not broken and not mismatch and lr_side < patch:
+                small.append(hr_path.name)
+    return unreadable, wrong, small
+
+
+def _read_pair(paths, scale):
+    """([what is unreadable], [what has a wrong size], the smaller LR side or None) of (HR file, LR file or None)."""
+    decoded, broken = [], []
+    for path in paths:
+        try:
+            decoded.append(None if path is None else image_files.read(path))
+        except ValueError as error:
+            broken.append(str(error))
+    if broken:
+        return broken, [], None
+    hr, lr = decoded
+    try:
+        folders.check_sizes(lr, hr, *paths[::-1], scale)
+    except ValueError as error:
+        return [], [str(error)], None
+    return [], [], min(hr.shape[:2]) // scale
+
+
+def _note_unread(folder, image_sets, found):
+    """A note on folders beside HR folders that nothing is read from: an LR folder under another name, say."""
+    read = {s.hr_folder for s in image_sets} | {s.lr_folder.parent for s in image_sets if s.lr_folder}
+    if folder in read:
+        return
+    unread = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path not in read]
+    if unread:
+        found.notes.append(
+            f"nothing is read from {_some(unread)}; data/sources/folders.py says in which layouts LR images are"
+        )
+
+
+def _some(names):
+    names = list(names)
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

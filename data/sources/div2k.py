@@ -1,0 +1,84 @@
+"""DIV2K (Agustsson, Timofte: NTIRE 2017) by tensorflow-datasets: `div2k/bicubic_x2`, `bicubic_x3`, `bicubic_x4`.
+
+The first use downloads some 4 GB (HR and the LR images of one scale) into tensorflow-datasets' folder.
+"""
+
+import dataclasses
+import pathlib
+import socket
+import urllib.request
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import extractor
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+from keras_rfdn.data.images import bicubic
+from keras_rfdn.data.system.errors import UserError
+
+HOST = "data.vision.ee.ethz.ch"  # where tensorflow-datasets downloads DIV2K from
+# Its folders and the numbers that name their images, 0001.png to 0900.png.
+NUMBERS = {"DIV2K_train_HR": range(1, 801), "DIV2K_valid_HR": range(801, 901)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Div2kPairs:
+    """A sized iterable of (name, lr, hr), as data.folders.FolderPairs, of one split."""
+
+    builder: tfds.core.DatasetBuilder
+    split: str
+    scale: int
+
+    def __len__(self):
+        return self.builder.info.splits[self.split].num_examples
+
+    def __iter__(self):
+        # tfds's own order of files; a shuffled one would make two caches of the same data differ.
+        dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
+        for i, example in enumerate(tfds.as_numpy(dataset)):
+            hr = bicubic.modcrop(example["hr"], self.scale)
+            yield f"{self.split}_{i:04d}", example["lr"][: hr.shape[0] // self.scale, : hr.shape[1] // self.scale], hr
+
+    def fingerprint(self):
+        return f"{self.builder.info.full_name.replace('/', '-')}-{self.split}"
+
+
+def load(scale, split, data_dir=None):
+    """DIV2K "train" (800 images) or "validation" (100), downloaded and unpacked on first use.
+
+    data_dir: tensorflow-datasets' folder, by default ~/tensorflow_datasets or $TFDS_DATA_DIR.
+    Raises UserError with the ways out when the download fails, or data_dir holds DIV2K's unpacked images.
+    """
+    unpacked = [name for name in NUMBERS if data_dir is not None and (pathlib.Path(data_dir) / name).is_dir()]
+    if unpacked:
+        raise UserError(f"{data_dir} holds {unpacked[0]}, images unpacked already; say --data {data_dir}")
+    builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
+    try:
+        _look_up_host(builder)
+        builder.download_and_prepare()
+    except Exception as error:  # tfds lets through whatever its HTTP client, zip reader or file system raise
+        raise UserError(
+            f"DIV2K is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}: {error}).\n"
+            f"{_advice(error)} Otherwise: --data_dir with a tensorflow-datasets folder that has div2k; --data FOLDER "
+            f"with DIV2K_train_HR inside, or with any images of yours; --data sample, which needs no download"
+        ) from error
+    return Div2kPairs(builder, split, scale)
+
+
+def _advice(error):
+    """What to try after an exception of download_and_prepare."""
+    if isinstance(error, NonMatchingChecksumError):
+        return (
+            "The download was cut short or altered on its way, and nothing of it was kept: try again. If it comes the "
+            "same every time, the publishers have replaced the file: unpack it yourself and say --data FOLDER."
+        )
+    if isinstance(error, extractor.ExtractError):
+        return "A zip file is broken or the disk is full: python -m keras_rfdn.prepare div2k says which file to delete."
+    return "Try the same command again where there is a network; python -m keras_rfdn.prepare div2k says what is there."
+
+
+def _look_up_host(builder):
+    """Raise OSError at once without a network, where tfds would retry for minutes; not where it may need none."""
+    prepared = pathlib.Path(builder.data_dir)
+    downloaded = prepared.parents[2] / "downloads"
+    if not (prepared.exists() or downloaded.exists() or urllib.request.getproxies()):
+        socket.getaddrinfo(HOST, 443)

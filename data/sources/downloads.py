@@ -1,0 +1,142 @@
+"""What lies in tensorflow-datasets' folder of DIV2K: zip files, unpacked images, records, and what stopped runs left.
+
+As tensorflow-datasets 4.9 keeps them, in DATA_DIR (by default ~/tensorflow_datasets):
+
+    downloads/div2k/NAMEhash.zip and .zip.INFO   a download, named by its checksum. With both files there it is trusted
+                                                 and never looked at again; without .INFO it is downloaded anew
+    downloads/div2k/*.tmp.*                      a stopped download: neither gone on with nor deleted
+    downloads/manual/DIV2K_train_HR.zip          put there by hand, under its own name: taken if its checksum fits
+    downloads/extracted/ZIP.NAMEhash.zip         its images, unpacked: taken as they are
+    downloads/extracted/incomplete.*             a stopped unpacking
+    div2k/bicubic_x4/2.0.0                       the records that training reads; nothing else is needed then
+"""
+
+import dataclasses
+import pathlib
+import zipfile
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums, resource
+
+from keras_rfdn.data.sources import div2k
+
+
+@dataclasses.dataclass
+class Findings:
+    """What a check found. rows: cells of a table. problems: what must be mended. notes: what is good to know."""
+
+    rows: list[list] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def check(scale, data_dir=None):
+    """Findings on DIV2K of one scale; rows are [what, state]."""
+    builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
+    folder = pathlib.Path(builder.data_dir)
+    downloads = folder.parents[2] / "downloads"
+    found = Findings()
+    if builder.is_prepared():
+        _check_records(builder, found)
+    else:
+        found.rows.append([str(folder), "not there yet"])
+        absent = [_check_archive(url, info, downloads, found) for url, info in archives(scale).items()]
+        found.notes.append(
+            f"{sum(absent) / 1e9:.1f} GB to download, by training or by python -m keras_rfdn.prepare div2k --download; "
+            f"with what is unpacked and the records, DIV2K takes some {_disk_bytes(scale) / 1e9:.0f} GB of disk"
+        )
+    for pattern in ("downloads/div2k/*.tmp.*", "downloads/extracted/incomplete.*", "div2k/*/incomplete.*"):
+        for path in sorted(folder.parents[2].glob(pattern)):
+            found.notes.append(
+                f"{path} ({_bytes_of(path) / 1e9:.1f} GB): left by a run that was stopped; may be deleted"
+            )
+    return found
+
+
+def archives(scale):
+    """{URL: what tensorflow-datasets knows of the file: size, checksum, filename} of the four zip files of a scale."""
+    builder_class = tfds.builder_cls("div2k")
+    config = builder_class.builder_configs[f"bicubic_x{scale}"]
+    return {url: builder_class.url_infos[url] for url in config.download_urls.values()}
+
+
+def known_archives():
+    """{file name: its size, checksum and file name} of all of DIV2K's zip files."""
+    return {info.filename: info for info in tfds.builder_cls("div2k").url_infos.values()}
+
+
+def archive_fault(path, info=None):
+    """Why a zip file can't be used, in words, or None. info: size and checksum that it should have, or None."""
+    size = path.stat().st_size
+    if info is not None and size != info.size:
+        return f"has {size:,} bytes of {int(info.size):,}: cut short, or another file"
+    if info is not None and checksums.compute_url_info(path).checksum != info.checksum:
+        return "has its size but not its checksum: altered"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except zipfile.BadZipFile as error:
+        return f"is no whole zip file ({error}): cut short, or something else under that name"
+    return None if broken is None else f"is broken at {broken}"
+
+
+def _check_archive(url, info, downloads, found):
+    """Adds a row on a zip file and what is unpacked of it; returns the bytes that are to be downloaded."""
+    by_hand = downloads / "manual" / info.filename
+    name = resource.get_dl_fname(url, info.checksum)
+    cached = next((p for p in (downloads / "div2k" / name, downloads / name) if p.exists()), None)
+    path = by_hand if by_hand.exists() else cached
+    if path is None:
+        found.rows.append([info.filename, "not there yet"])
+        return int(info.size)
+    marker = resource.get_info_path(path)
+    if path != by_hand and not marker.exists():
+        found.rows.append([info.filename, "without .INFO"])
+        found.notes.append(
+            f"{path} would be downloaded again, for its .INFO is missing; rename it to {by_hand} to have it taken"
+        )
+        return int(info.size)
+    fault = archive_fault(path, info)
+    if fault:
+        files = path if path == by_hand else f"it and {marker.name}"
+        found.problems.append(f"{path} {fault}. Delete {files}; the next run downloads it again")
+    found.rows.append([info.filename, "broken" if fault else "whole"])
+    _check_unpacked(downloads / "extracted" / f"ZIP.{path.name}", info.filename, found)
+    return 0
+
+
+def _check_unpacked(folder, filename, found):
+    if not folder.exists():
+        return
+    wanted = len(div2k.NUMBERS["DIV2K_train_HR" if "train" in filename else "DIV2K_valid_HR"])
+    count = sum(1 for path in folder.rglob("*.png"))
+    found.rows.append([f"{filename}, unpacked", f"{count} of {wanted} images"])
+    if count != wanted:
+        found.problems.append(f"{folder} holds {count} images of {wanted}. Delete it; the next run unpacks it again")
+
+
+def _check_records(builder, found):
+    """Adds a row for each split, whose records are read whole."""
+    for name, split in builder.info.splits.items():
+        count, fault = 0, ""
+        try:
+            for _ in tf.data.TFRecordDataset([str(path) for path in split.filepaths]):
+                count += 1
+        except tf.errors.OpError as error:
+            fault = f" ({type(error).__name__})"
+        found.rows.append([f"{name} records", f"{count} of {split.num_examples}"])
+        if fault or count != split.num_examples:
+            found.problems.append(
+                f"{builder.data_dir}: {count} of {split.num_examples} {name} images can be read{fault}. Delete that "
+                f"folder; the next run makes it again from the downloads"
+            )
+
+
+def _disk_bytes(scale):
+    """Zip files, their images and the records hold the same PNG files, three times."""
+    return 3 * sum(int(info.size) for info in archives(scale).values())
+
+
+def _bytes_of(path):
+    return sum(p.stat().st_size for p in (path, *path.rglob("*")) if p.is_file())

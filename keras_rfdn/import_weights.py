@@ -1,0 +1,39 @@
+"""The authors' released PyTorch weights -> a weight file of ours, without PyTorch:
+
+    python -m keras_rfdn.import_weights RFDN_AIM.pth --out e-rfdn.h5
+
+Other commands take the .pth itself too. Which files those are: keras_rfdn/checkpoints/author_weights.py.
+"""
+
+import dataclasses
+import pathlib
+
+import simple_parsing
+
+from keras_rfdn.checkpoints import author_weights, checkpoint
+from keras_rfdn.cli import command
+from keras_rfdn.data.system import files
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportConfig:
+    """Turn released PyTorch weights into a weight file of ours."""
+
+    file: str = simple_parsing.field(positional=True, metavar="FILE.pth")
+    out: str  # the weight file to write, .h5
+
+
+def main(config):
+    """Writes the file and returns (variant, ModelConfig)."""
+    name, model_config, state = author_weights.read(config.file)
+    _, _, model = author_weights.load(state)
+    source = pathlib.Path(config.file)
+    checkpoint.save(
+        model, model_config, config.out, variant=name, source=source.name, source_sha256=files.sha256(source)
+    )
+    print(f"{name} x{model_config.scale}, {model.count_params():,} parameters -> {config.out}")
+    return name, model_config
+
+
+if __name__ == "__main__":
+    command.run(main, ImportConfig)

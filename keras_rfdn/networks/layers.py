@@ -1,0 +1,149 @@
+"""The parts that blocks are made of. Tensors are [n, h, w, c] in the policy's compute type unless stated."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_rfdn.data.system.errors import UserError
+
+LRELU_SLOPE = 0.05  # the authors' released code
+
+
+def conv(x, filters, kernel_size, *, name, strides=1, padding="same", dtype=None):
+    """Convolution with bias, its kernel initialised as PyTorch does by default, which the authors' code relies on.
+
+    Keras' own default (Glorot) has three times the variance, with which the residual steps of twelve to eighteen
+    SRBs make features grow a hundredfold.
+    """
+    initializer = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+    layer = keras.layers.Conv2D(
+        filters, kernel_size, strides, padding, kernel_initializer=initializer, name=name, dtype=dtype
+    )
+    return layer(x)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class LeakyReLU(keras.layers.LeakyReLU):
+    """LeakyReLU that TensorFlow computes rightly on every path.
+
+    With oneDNN, grappler fuses Conv2D + BiasAdd + Add + LeakyRelu into one CPU kernel that takes slope 0.2 whatever
+    the operation says (TensorFlow 2.21; BUILD_NOTES.md has a report in ten lines). An EnsureShape before the
+    activation hides the pattern from grappler; it costs nothing at run time and is gone in a TFLite file. Because it
+    is part of the graph it also protects saved models that others load without this package.
+    """
+
+    def call(self, inputs):
+        return super().call(tf.ensure_shape(inputs, [None] * (inputs.shape.rank - 1) + [inputs.shape[-1]]))
+
+
+def lrelu(x, slope=LRELU_SLOPE):
+    return LeakyReLU(slope)(x)
+
+
+def relu(x):
+    return keras.layers.ReLU()(x)
+
+
+ACTIVATIONS = {"lrelu": lrelu, "relu": relu}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class PixelShuffle(keras.layers.Layer):
+    """[n, h, w, c * scale^2] -> [n, h * scale, w * scale, c] by tf.nn.depth_to_space.
+
+    TensorFlow's channel k * c + j is PyTorch's channel j * scale^2 + k.
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        return tf.nn.depth_to_space(inputs, self.scale)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Split(keras.layers.Layer):
+    """[n, h, w, c] -> [n, h, w, first], [n, h, w, c - first]."""
+
+    def __init__(self, first, **kwargs):
+        super().__init__(**kwargs)
+        self.first = first
+
+    def call(self, inputs):
+        return tf.split(inputs, [self.first, inputs.shape[-1] - self.first], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "first": self.first}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class ResizeLike(keras.layers.Layer):
+    """(x [n, h, w, c], like [n, H, W, k]) -> x resized to [n, H, W, c].
+
+    Bilinear with half-pixel centres: PyTorch's interpolate(align_corners=False).
+    """
+
+    def call(self, inputs):
+        x, like = inputs
+        # A static size where there is one: a size computed at run time keeps TFLite's delegates away.
+        size = like.shape[1:3] if like.shape[1:3].is_fully_defined() else tf.shape(like)[1:3]
+        return tf.cast(tf.image.resize(x, size), x.dtype)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Contrast(keras.layers.Layer):
+    """[n, h, w, c] -> [n, 1, 1, c]: standard deviation plus mean over the image, in float32 (IMDN, equation 5)."""
+
+    EPSILON = 1e-8  # a flat feature map has standard deviation 0, where the square root has no gradient
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+        return tf.cast(mean + tf.sqrt(variance + self.EPSILON), self.compute_dtype)
+
+
+def cca(x, *, reduction, name):
+    """Contrast-aware channel attention (IMDN, section 3.2): a gate per channel from its contrast in the whole image."""
+    channels = x.shape[-1]
+    gate = Contrast(name=f"{name}.contrast")(x)
+    gate = relu(conv(gate, _inner(channels, reduction), 1, name=f"{name}.conv_du.0"))
+    gate = conv(gate, channels, 1, name=f"{name}.conv_du.2")
+    return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
+
+
+def esa(x, *, reduction, name):
+    """Enhanced spatial attention (RFANet, in the form of the released E-RFDN): a gate per pixel and channel.
+
+    x: [n, h, w, c] with h, w >= 15 (a stride-2 convolution, then a 7x7 pool, neither padded).
+    """
+    channels = x.shape[-1]
+    inner = _inner(channels, reduction)
+    squeezed = conv(x, inner, 1, name=f"{name}.conv1")
+    wide = conv(squeezed, inner, 3, strides=2, padding="valid", name=f"{name}.conv2")
+    wide = keras.layers.MaxPooling2D(7, 3)(wide)
+    wide = relu(conv(wide, inner, 3, name=f"{name}.conv_max"))
+    wide = relu(conv(wide, inner, 3, name=f"{name}.conv3"))
+    wide = conv(wide, inner, 3, name=f"{name}.conv3_")
+    wide = ResizeLike(name=f"{name}.resize")([wide, x])
+    local = conv(squeezed, inner, 1, name=f"{name}.conv_f")
+    gate = conv(keras.layers.Add()([wide, local]), channels, 1, name=f"{name}.conv4")
+    return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
+
+
+def none(x, *, reduction, name):
+    """No attention: x itself."""
+    if reduction:
+        raise UserError(f"without attention nothing is reduced: need reduction=0, got {reduction}")
+    return x
+
+
+def _inner(channels, reduction):
+    if not 1 <= reduction <= channels:
+        raise UserError(f"attention needs a reduction of 1 to {channels} (its channels), got {reduction}")
+    return channels // reduction
+
+
+ATTENTIONS = {"none": none, "cca": cca, "esa": esa}

@@ -1,0 +1,71 @@
+"""The folder of a training run: whose it is, with which settings, and what was measured.
+
+config.json   the settings; a workdir that was made with others is refused
+lock          held while a run trains here
+metrics.jsonl a line of JSON for every validation
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+
+import filelock
+
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+
+CONFIG, LOCK, METRICS, STATE = "config.json", "lock", "metrics.jsonl", "state"
+
+
+@contextlib.contextmanager
+def locked(workdir, config, *, resumable):
+    """Context in which a run owns its workdir, which is made if it is not there.
+
+    config: a dataclass, written to config.json. resumable: names of the fields that may differ when a run goes on.
+    Raises UserError when the workdir can't be written, another run is training there, or one that has saved had other
+    settings.
+    """
+    workdir = pathlib.Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        # The operating system drops the lock with the process that holds it: a killed run leaves none behind.
+        lock = filelock.FileLock(workdir / LOCK).acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise UserError(f"another run is training in {workdir}; stop it, or name another --workdir") from error
+    except OSError as error:
+        raise UserError(f"{workdir} can't be written ({error}); name another --workdir") from error
+    with lock:
+        _refuse_other_settings(workdir, config, resumable)
+        files.write_json(workdir / CONFIG, dataclasses.asdict(config))
+        yield workdir
+
+
+def records(workdir):
+    """What was measured so far: the lines of metrics.jsonl as dicts, [] before the first."""
+    file = workdir / METRICS
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def add_record(workdir, record):
+    """Append a line to metrics.jsonl; one of the same or a later step, which a killed run left behind, goes."""
+    kept = [earlier for earlier in records(workdir) if earlier["step"] < record["step"]]
+    files.write_text(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in (*kept, record)))
+
+
+def _refuse_other_settings(workdir, config, resumable):
+    file = workdir / CONFIG
+    if not (file.exists() and (workdir / STATE).exists()):  # a run that never saved has nothing to mix up
+        return
+    settings = _as_written(dataclasses.asdict(config))
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    before = _as_written(defaults) | json.loads(file.read_text())
+    differ = [key for key in sorted(settings.keys() - resumable) if before[key] != settings[key]]
+    if differ:
+        changes = ", ".join(f"{key} was {before[key]} and is now {settings[key]}" for key in differ)
+        raise UserError(f"{workdir} was made with other settings: {changes}; use another --workdir")
+
+
+def _as_written(settings):
+    """Settings as they come back from JSON, which makes lists of tuples."""
+    return json.loads(json.dumps(settings))

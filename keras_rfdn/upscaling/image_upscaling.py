@@ -1,0 +1,40 @@
+"""Upscaling of image files, with their transparency, orientation and colour profile."""
+
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from keras_rfdn.data.images import bicubic, image_files
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+
+
+def upscale_image(image, upscale):
+    """Pillow image of any mode -> Pillow image, RGB or RGBA; transparency is upscaled by bicubic."""
+    if not image.has_transparency_data:
+        return Image.fromarray(upscale(image_files.to_rgb(image)))
+    rgba = np.asarray(image.convert("RGBA"))
+    sr = upscale(np.ascontiguousarray(rgba[..., :3]))
+    alpha = bicubic.upscale(rgba[..., 3:], sr.shape[0] // rgba.shape[0])
+    return Image.fromarray(np.concatenate([sr, alpha], axis=2))
+
+
+def upscale_file(source, target, upscale):
+    """Image file -> upscaled image file of the format that target's suffix names, written whole or not at all.
+
+    Raises UserError when source can't be read or target's format is unknown. A JPEG or BMP, which hold no
+    transparency, gets it laid on white.
+    """
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    kind = Image.registered_extensions().get(target.suffix.lower())
+    if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
+        raise UserError(f"{target} must end in .png, .jpg, .webp, .bmp or .tif")
+    image = image_files.open_upright(source)
+    keep = {"icc_profile": profile} if (profile := image.info.get("icc_profile")) else {}
+    result = upscale_image(image, upscale)
+    if kind in ("JPEG", "BMP"):
+        result = Image.fromarray(image_files.to_rgb(result))
+    quality = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    with files.atomic_write(target) as partial:
+        result.save(partial, kind, **keep, **quality)

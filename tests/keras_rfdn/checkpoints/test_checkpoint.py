@@ -1,0 +1,112 @@
+import dataclasses
+import os
+import pathlib
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.networks import models
+from keras_rfdn.networks.config import ModelConfig
+
+TINY = ModelConfig("rfdb", channels=4, num_blocks=1, attention="cca", reduction=2, scale=3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.build(TINY)
+
+
+def test_round_trip(tmp_path, model, rng):
+    checkpoint.save(model, TINY, tmp_path / "new/a.h5", step=7, psnr_y=30.5)
+    assert checkpoint.about(tmp_path / "new/a.h5") == (TINY, {"step": 7, "psnr_y": 30.5})
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.h5"]
+    loaded, config = checkpoint.load(tmp_path / "new/a.h5", height=16, width=20)
+    assert (config, loaded.input_shape) == (TINY, (None, 16, 20, 3))
+    lr = rng.uniform(0, 255, (1, 16, 20, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(lr), model(lr))
+
+
+def test_weights_of_mixed_precision_load_in_float32(tmp_path):
+    trained = models.build(TINY, precision="bfloat16")
+    checkpoint.save(trained, TINY, tmp_path / "a.h5")
+    for a, b in zip(trained.get_weights(), checkpoint.load(tmp_path / "a.h5")[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_failure_while_writing_leaves_the_old_file(tmp_path, model, monkeypatch):
+    path = tmp_path / "a.h5"
+    checkpoint.save(model, TINY, path, step=1)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        checkpoint.save(model, TINY, path, step=object())  # no JSON: fails after the weights are written
+    monkeypatch.setattr(model, "save_weights", lambda path, **_: path.write_bytes(b"half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        checkpoint.save(model, TINY, path, step=2)
+    assert path.read_bytes() == before
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_foreign_files_are_refused(tmp_path, model):
+    model.save_weights(tmp_path / "keras.h5")
+    (tmp_path / "text.h5").write_text("weights")
+    checkpoint.save(model, TINY, tmp_path / "newer.h5")
+    with h5py.File(tmp_path / "newer.h5", "r+") as file:
+        file.attrs[checkpoint.ATTRIBUTE] = '{"config": {"block": "rfdb", "depth": 3}}'
+    for name in ("keras.h5", "text.h5", "newer.h5"):
+        with pytest.raises(ValueError, match=f"{name} .*weight file of keras_rfdn"):
+            checkpoint.load(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no weight file at .*absent\.h5; train one"):
+        checkpoint.load(tmp_path / "absent.h5")
+
+
+def test_a_workdir_stands_for_its_best_else_last(tmp_path, model):
+    with pytest.raises(ValueError, match=r"no best\.h5 or last\.h5 in"):
+        checkpoint.resolve(tmp_path)
+    checkpoint.save(model, TINY, tmp_path / "last.h5")
+    assert checkpoint.resolve(tmp_path) == tmp_path / "last.h5"
+    checkpoint.save(model, TINY, tmp_path / "best.h5")
+    assert checkpoint.resolve(str(tmp_path)) == tmp_path / "best.h5"
+    assert checkpoint.resolve(tmp_path / "last.h5") == tmp_path / "last.h5"
+
+
+def test_nothing_named_is_the_newest_run(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "nothing shipped")
+    with pytest.raises(ValueError, match="no trained run in runs/, and no weights of e-rfdn-x4 are shipped, only none"):
+        checkpoint.resolve()
+    for name, age in (("a", 10), ("b", 0), ("c", 20)):
+        path = checkpoint.RUNS / name / "best.h5"
+        # Only the oldest is of another scale.
+        checkpoint.save(model, dataclasses.replace(TINY, scale=2) if name == "c" else TINY, path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (checkpoint.RUNS / "foreign").mkdir()
+    (checkpoint.RUNS / "foreign" / "best.h5").write_bytes(b"somebody else's, and the newest")
+    assert checkpoint.resolve() == pathlib.Path("runs/b/best.h5")
+    assert checkpoint.resolve(scale=2) == pathlib.Path("runs/c/best.h5")
+    with pytest.raises(ValueError, match="no trained run of rfdn x3 in runs/"):
+        checkpoint.resolve(variant="rfdn", scale=3)
+
+
+def test_without_a_run_it_is_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve() == pretrained.FOLDER / "e-rfdn-x4.h5"
+    assert checkpoint.resolve(scale=2) == pretrained.FOLDER / "e-rfdn-x2.h5"
+    assert checkpoint.resolve(variant="rfdn-mobile", scale=4) == pretrained.FOLDER / "rfdn-mobile-x4.h5"
+
+
+def test_a_shipped_one_by_name(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.resolve("e-rfdn-x2") == pretrained.FOLDER / "e-rfdn-x2.h5"
+    with pytest.raises(ValueError, match=r"no weight file at e-rfdn-x5; .* those shipped: e-rfdn-x2, .*e-rfdn-x4"):
+        checkpoint.resolve("e-rfdn-x5")
+    checkpoint.save(model, TINY, tmp_path / "e-rfdn-x2" / "best.h5")
+    assert checkpoint.resolve("e-rfdn-x2") == pathlib.Path("e-rfdn-x2/best.h5"), "the user's own comes first"
+
+
+def test_weights_of_another_network_than_asked_for(tmp_path, model):
+    checkpoint.save(model, TINY, tmp_path / "a.h5")
+    assert checkpoint.resolve(tmp_path / "a.h5", scale=3) == tmp_path / "a.h5"
+    with pytest.raises(ValueError, match=r"a\.h5 holds rfdb x3, not e-rfdn x4"):
+        checkpoint.resolve(tmp_path / "a.h5", variant="e-rfdn", scale=4)

@@ -1,0 +1,178 @@
+"""Reading PyTorch's files: on files written here byte by byte, and on PyTorch's own where it is installed."""
+
+import io
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from keras_rfdn.checkpoints import torch_state_dict
+
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of torch.save before PyTorch 1.6
+
+
+def pickled(state, *, legacy, opening=b"ccollections\nOrderedDict\n)R("):
+    """The pickle of a state dict in opcodes, for without PyTorch its functions cannot be pickled by name."""
+    return b"\x80\x02" + opening + b"".join(_entry(*item, legacy) for item in state.items()) + b"u."
+
+
+def _entry(key, array, legacy):
+    shape = _tuple(array.shape)
+    strides = _tuple(s // array.itemsize for s in array.strides)
+    view = b"N" if legacy else b""
+    storage = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text(f"of {key}") + _text("cpu")
+    storage += _int(array.size) + view + b"tQ"
+    return _text(key) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + _int(0) + shape + strides + b"\x89}tR"
+
+
+def _text(text):
+    return b"X" + struct.pack("<i", len(text)) + text.encode()
+
+
+def _int(number):
+    return b"J" + struct.pack("<i", number)
+
+
+def _tuple(numbers):
+    return b"(" + b"".join(map(_int, numbers)) + b"t"
+
+
+def write_legacy(path, state, body=None):
+    header = [pickle.dumps(part, 2) for part in (MAGIC, PROTOCOL, {"little_endian": True})]
+    keys = pickle.dumps([f"of {key}" for key in state], 2)
+    storages = [struct.pack("<q", a.size) + a.tobytes() for a in state.values()]
+    path.write_bytes(b"".join([*header, body or pickled(state, legacy=True), keys, *storages]))
+
+
+def write_zip(path, state, body=None):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("some/data.pkl", body or pickled(state, legacy=False))
+        archive.writestr("some/byteorder", "little")
+        for key, array in state.items():
+            archive.writestr(f"some/data/of {key}", array.tobytes())
+
+
+WRITERS = pytest.mark.parametrize("write", [write_legacy, write_zip])
+STATE = {
+    "a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "a.bias": np.array([-1.5, 2.5], np.float32),
+}
+
+
+@WRITERS
+def test_arrays_come_back(tmp_path, write):
+    write(tmp_path / "w.pth", STATE)
+    state = torch_state_dict.read(tmp_path / "w.pth")
+    assert list(state) == list(STATE)
+    for key, array in STATE.items():
+        np.testing.assert_array_equal(state[key], array)
+
+
+@WRITERS
+@pytest.mark.parametrize("call", [b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nload\n", b"cnumpy\nload\n"])
+def test_a_pickle_that_calls_something_is_refused(tmp_path, write, call):
+    marker = tmp_path / "ran"
+    body = b"\x80\x02" + call + b"(" + _text(f"touch {marker}") + b"tR."
+    write(tmp_path / "evil.pth", STATE, body)
+    with pytest.raises(ValueError, match=f"names {call[1:].decode().split()[0]}"):
+        torch_state_dict.read(tmp_path / "evil.pth")
+    assert not marker.exists()
+
+
+@WRITERS
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ((_tuple((2, 3, 4)), _tuple((2, 3, 5))), "outside its storage"),
+        ((_tuple((12, 4, 1)), _tuple((12, 4, -1))), "outside its storage"),
+        ((_tuple((12, 4, 1)), _tuple((13, 4, 1))), "outside its storage"),
+        ((b"FloatStorage", b"QUInt8Storage"), "names torch.QUInt8Storage"),
+    ],
+)
+def test_a_tensor_beyond_its_storage_is_refused(tmp_path, write, changed, match):
+    body = pickled(STATE, legacy=write is write_legacy)
+    assert body.count(changed[0])
+    write(tmp_path / "w.pth", STATE, body.replace(*changed))
+    with pytest.raises(ValueError, match=match):
+        torch_state_dict.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ((struct.pack("<q", 24), struct.pack("<q", 23)), "has 23 elements, not 24"),
+        ((b"NtQ", b"K\x01tQ"), "unknown storage"),  # a view of another storage, as PyTorch 0.1 wrote
+        ((pickle.dumps(MAGIC, 2), pickle.dumps(MAGIC + 1, 2)), "PyTorch's mark"),
+        ((pickle.dumps({"little_endian": True}, 2), pickle.dumps({"little_endian": False}, 2)), "little-endian"),
+    ],
+)
+def test_what_the_older_format_says_of_itself_is_checked(tmp_path, changed, match):
+    write_legacy(tmp_path / "w.pth", STATE)
+    content = (tmp_path / "w.pth").read_bytes()
+    assert changed[0] in content
+    (tmp_path / "w.pth").write_bytes(content.replace(*changed))
+    with pytest.raises(ValueError, match=match):
+        torch_state_dict.read(tmp_path / "w.pth")
+
+
+def test_big_endian_numbers_are_refused(tmp_path):
+    write_zip(tmp_path / "w.pth", STATE)
+    content = (tmp_path / "w.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "big.pth", "w") as archive, zipfile.ZipFile(io.BytesIO(content)) as little:
+        for name in little.namelist():
+            archive.writestr(name, "big" if name == "some/byteorder" else little.read(name))
+    with pytest.raises(ValueError, match="little-endian"):
+        torch_state_dict.read(tmp_path / "big.pth")
+
+
+@pytest.mark.parametrize("left", [0, 30, 200, -3])
+def test_a_file_cut_short_is_refused(tmp_path, left):
+    write_legacy(tmp_path / "w.pth", STATE)
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"w\.pth is not a state dict"):
+        torch_state_dict.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [([1, 2], "got list"), ({}, "a dictionary of tensors"), ({"params": {}}, "got dict at 'params'")],
+)
+def test_other_pickles_are_refused(tmp_path, content, match):
+    write_legacy(tmp_path / "w.pth", STATE, pickle.dumps(content, 2))
+    with pytest.raises(ValueError, match=match):
+        torch_state_dict.read(tmp_path / "w.pth")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no file at .*absent\.pth"):
+        torch_state_dict.read(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("new_format", [False, True])
+def test_files_of_pytorch(tmp_path, new_format):
+    torch = pytest.importorskip("torch")
+    whole = torch.arange(60, dtype=torch.float32).reshape(3, 4, 5)
+    state = {
+        "whole": whole,
+        "transposed": whole.permute(2, 0, 1),
+        "part": whole[1:, 2],
+        "half": whole.half(),
+        "double": torch.full((2,), 1 / 3, dtype=torch.float64),
+        "count": torch.tensor(7),
+        "strided": torch.randn(2, 6, 3, 3).to(memory_format=torch.channels_last),
+    }
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=new_format)
+    read = torch_state_dict.read(tmp_path / "w.pth")
+    assert read.keys() == state.keys()
+    for key, tensor in state.items():
+        np.testing.assert_array_equal(read[key], tensor.numpy(), strict=True)
+
+
+def test_a_whole_module_of_pytorch_is_refused(tmp_path):
+    """torch.save(model) pickles classes and so needs their code; only state dicts are data."""
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Conv2d(1, 1, 1), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"names torch\.nn"):
+        torch_state_dict.read(tmp_path / "w.pth")

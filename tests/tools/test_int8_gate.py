@@ -1,0 +1,112 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_rfdn.checkpoints import checkpoint
+from keras_rfdn.data.sources import sample
+from tools import int8_gate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_model, tiny_weights, tiny_upscale):
+    """A folder as the command takes it: a weight file, one that is 2 grey levels brighter, and images.
+
+    The images' HR is 3 levels from what the float network gives, one half of them above and the other below.
+    """
+    folder = tmp_path_factory.mktemp("check")
+    model, config = checkpoint.load(tiny_weights)
+    checkpoint.save(model, config, folder / "tiny.h5")
+    last = model.get_layer("upsampler.0")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + 2 / 255])
+    checkpoint.save(model, config, folder / "brighter.h5")
+    for name in ("HR", "LR_bicubic/X2"):
+        (folder / "set" / name).mkdir(parents=True)
+    for i in range(2):
+        lr = sample.dead_leaves(64, seed=i)[:40, :48]
+        sr = tiny_upscale(lr)
+        Image.fromarray(lr).save(folder / f"set/LR_bicubic/X2/img{i}x2.png")
+        Image.fromarray((sr + np.where(np.arange(sr.shape[1])[:, None] % 2, 3, -3)).astype(np.uint8)).save(
+            folder / f"set/HR/img{i}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def int8_file(folder):
+    """tiny.h5 converted, in the folder."""
+    bound = int8_gate._within(int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set"), folder)
+    return pathlib.Path(int8_gate._converted(bound, folder / "int8.tflite")).name
+
+
+def _bound(loss_db, model=None):
+    return int8_gate.Bound("tiny.h5", "set", loss_db, model=model)
+
+
+def test_a_good_file_passes_and_a_worse_one_does_not(folder, int8_file, tmp_path, capsys):
+    config = int8_gate.CheckConfig(str(folder), json=str(tmp_path / "check.json"))
+    (good,) = int8_gate.main(config, [_bound(1.0, int8_file)])
+    assert good["problems"] == []
+    assert "good" in capsys.readouterr().out
+    assert json.loads((tmp_path / "check.json").read_text()) == [json.loads(json.dumps(good))]
+
+    loss = good["measured"]["loss_db"]
+    assert loss > 0.01
+    (worse,) = int8_gate.main(config, [_bound(loss - 0.005, int8_file)])
+    assert len(worse["problems"]) == 1
+    assert worse["problems"][0].startswith(f"loses {loss:.3f} dB")
+
+
+def test_a_row_without_a_file_converts_its_weights(folder, int8_file):
+    config = int8_gate.CheckConfig(str(folder))
+    bounds = [int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set"), _bound(1.0, int8_file)]
+    converted, taken = int8_gate.main(config, bounds)
+    assert converted["measured"] == taken["measured"]
+
+
+def test_rows_of_the_same_options_share_a_conversion(folder, monkeypatch, capsys):
+    made = []
+
+    def convert(bound, out):
+        made.append(bound.options)
+        return original(bound, out)
+
+    original = int8_gate._converted
+    monkeypatch.setattr(int8_gate, "_converted", convert)
+    few = {"calibration_frames": 2}
+    bounds = [int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set", options=o) for o in ({}, few, few)]
+    plain, *same = int8_gate.main(int8_gate.CheckConfig(str(folder)), bounds)
+    assert made == [{}, few]
+    assert same[0]["measured"] == same[1]["measured"] != plain["measured"]
+    assert "tiny.h5 calibration_frames" in capsys.readouterr().out
+
+
+def test_a_shift_of_colour_is_found(folder, int8_file):
+    file, bound = str(folder / int8_file), int8_gate.Bound("brighter.h5", "set", 9.0, drift=0.2)
+    own, shifted = (int8_gate.measure(file, int8_gate._within(b, folder))["drift"] for b in (_bound(9.0), bound))
+    assert np.subtract(shifted, own) == pytest.approx([-2] * 3, abs=0.1)
+    assert int8_gate.problems(file, {"loss_db": 0.0, "drift": own}, bound) == []
+    (problem,) = int8_gate.problems(file, {"loss_db": 0.0, "drift": shifted}, bound)
+    assert problem.startswith("colours shift by -")
+
+
+def test_float_operations_and_types_are_found(open_tflite):
+    problems = int8_gate.problems(open_tflite, {"loss_db": 0.0, "drift": [0.0, 0.0, 0.0]}, _bound(1.0))
+    assert [problem.split(" ")[0] for problem in problems] == ["float", "input", "output"]
+    assert "CONV_2D" in problems[0]
+
+
+def test_the_command_exits_with_status_1(folder, int8_file, monkeypatch):
+    monkeypatch.setattr(int8_gate.main, "__defaults__", ([_bound(-9.0, int8_file)],))
+    with pytest.raises(SystemExit) as stopped:
+        int8_gate.checked(int8_gate.CheckConfig(str(folder)))
+    assert stopped.value.code == 1
+
+
+def test_the_rows_name_what_is_measured():
+    rows = {(bound.weights, bound.images, bound.model, str(bound.options)) for bound in int8_gate.BOUNDS}
+    assert len(rows) == len(int8_gate.BOUNDS)
+    assert all(0 < bound.loss_db < 1 for bound in int8_gate.BOUNDS)
