@@ -1,4 +1,4 @@
-"""Measurement of several networks on several sets of images."""
+"""Measurement of networks and of bicubic on sets of HR images."""
 
 import dataclasses
 import importlib.metadata
@@ -10,78 +10,86 @@ from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.evaluation import published, tables
+from keras_rfdn.evaluation import published, reports
+from keras_rfdn.evaluation.reports import Report, Result, SetResult
 from keras_rfdn.evaluation.scoring import first, mean, score
 from keras_rfdn.networks import complexity
 from keras_rfdn.networks.config import name_of
 from keras_rfdn.upscaling import upscalers
 
 
-def measure(config, earlier=()):
-    """EvaluateConfig -> report on its models and sets, merged with earlier reports (evaluation/tables.py)."""
-    functions, fresh = _open(config)
-    tables.merge([*earlier, fresh])  # refuses what cannot stand side by side before the long part
-    for folder in config.sets:
-        _measure(config, functions, fresh, folder)
-    return tables.merge([*earlier, fresh])
+def measure(
+    sets, weights=(), *, variant=None, scale=None, protocol="y", ensemble=False, images=None, skip_broken=False,
+    earlier=(),
+):  # fmt: skip
+    """Scores of bicubic and of networks on sets of HR images -> Report, merged with earlier Reports.
+
+    sets: folders, as folders.find_pairs takes them. weights: as checkpoint.resolve takes them, or .tflite files; with
+    none the newest run or the pretrained ones. variant, scale: what the weights must be of. protocol: key of
+    scoring.PROTOCOLS. ensemble: whether networks give the mean over eight flips and quarter turns. images: how many of
+    each set, from its first; None for all. skip_broken: whether unreadable images are left out.
+    Raises UserError for weights of several scales, sets of one name, and what cannot stand beside the earlier reports.
+    """
+    names = [set_name(folder) for folder in sets]
+    if len(set(names)) < len(names):
+        raise UserError(f"the sets must have different names, got {', '.join(names)}")
+    upscale_functions, report = _open(weights or (None,), variant, scale, protocol, ensemble)
+    reports.merge([*earlier, report])  # refuses what cannot stand side by side before the long part
+    for folder in sets:
+        pairs = folders.find_pairs(folder, report.scale, skip_broken=skip_broken)
+        results = _measure(upscale_functions, report, folder, first(pairs, images, set_name(folder)))
+        report = dataclasses.replace(report, results=results)
+    return reports.merge([*earlier, report])
 
 
-def versions():
+def set_name(folder):
+    """Name of a set: its folder's, or the one above HR, spelled as the papers spell it."""
+    path = pathlib.Path(folder).resolve()
+    return published.set_name(path.parent.name if path.name == "HR" else path.name)
+
+
+def _open(weights, variant, scale, protocol, ensemble):
+    """([upscale], Report without any sets yet) of bicubic and the networks."""
+    functions, results = [], []
+    for path in weights:
+        # A .tflite tells no variant, and open_upscaler checks its scale.
+        if path is None or not str(path).endswith(".tflite"):
+            path = checkpoint.resolve(path, variant=variant, scale=scale)
+        upscale, scale, _ = upscalers.open_upscaler(path, variant=variant, scale=scale, ensemble=ensemble)
+        functions.append(upscale)
+        results.append(_result(path, scale, ensemble))
+    functions.insert(0, lambda lr: bicubic.upscale(lr, scale))
+    results.insert(0, Result("bicubic", None, None, False, None, None, _versions(), {}))
+    return functions, Report(protocol, scale, scale, tuple(results))
+
+
+def _result(weights, scale, ensemble):
+    """Result of a weight file, without any sets yet."""
+    model, parameters, mult_adds = pathlib.Path(weights).stem, None, None
+    if not str(weights).endswith(".tflite"):
+        config, _ = checkpoint.about(weights)
+        cost = complexity.of_config(config, *complexity.hd_input(scale))
+        model, parameters, mult_adds = name_of(config), cost.parameters, cost.convolution_multiply_adds
+    return Result(model, str(weights), files.sha256(weights), ensemble, parameters, mult_adds, _versions(), {})
+
+
+def _versions():
     """{package: version} of what scores depend on."""
     packages = ("tensorflow", "tf_keras", "numpy")
     return {name: importlib.metadata.version(name) for name in packages} | {"keras_rfdn": keras_rfdn.__version__}
 
 
-def set_name(folder):
-    path = pathlib.Path(folder).resolve()
-    return published.set_name(path.parent.name if path.name == "HR" else path.name)
-
-
-def _open(config):
-    """([upscale], report without any sets yet) of bicubic and the models."""
-    functions, results, scale = [], [], config.scale
-    for weights in config.weights or (None,):
-        # A .tflite tells no variant, and checks the scale itself.
-        if weights is None or not str(weights).endswith(".tflite"):
-            weights = checkpoint.resolve(weights, variant=config.variant, scale=scale)
-        upscaler, scale, _ = upscalers.open_upscaler(
-            weights, variant=config.variant, scale=scale, ensemble=config.ensemble
-        )
-        functions.append(upscaler)
-        results.append({**_facts(weights, scale), "ensemble": config.ensemble})
-    bicubic_facts = dict.fromkeys(("weights", "sha256", "parameters", "mult_adds"))
-    results.insert(0, {"model": "bicubic", **bicubic_facts, "ensemble": False})
-    functions.insert(0, lambda lr: bicubic.upscale(lr, scale))
-    common = {"protocol": config.protocol, "shave": scale, "scale": scale}
-    results = [{**result, **common, "versions": versions(), "sets": {}} for result in results]
-    return functions, {**common, "results": results}
-
-
-def _facts(weights, scale):
-    """What a report tells of a weight file."""
-    hd = complexity.hd_input(scale)
-    facts = {"weights": str(weights), "sha256": files.sha256(weights), "parameters": None, "mult_adds": None}
-    if str(weights).endswith(".tflite"):  # its float network's row tells what it costs
-        return {"model": pathlib.Path(weights).stem, **facts}
-    model_config, _ = checkpoint.about(weights)
-    cost = complexity.of_config(model_config, *hd)
-    costs = {"parameters": cost.parameters, "mult_adds": cost.convolution_multiply_adds}
-    return {"model": name_of(model_config), **facts, **costs}
-
-
-def _measure(config, functions, fresh, folder):
-    """Put one set's scores into a report."""
-    name, scale = set_name(folder), fresh["scale"]
-    pairs = folders.find_pairs(folder, scale, skip_broken=config.skip_broken)
+def _measure(functions, report, folder, pairs):
+    """Results of a report with one set's scores added."""
     scores = [{} for _ in functions]
-    for image, lr, hr in first(pairs, config.images, name):
-        for of, function in zip(scores, functions, strict=True):
-            of[image] = score(function(lr), hr, scale, config.protocol)
+    for image, lr, hr in pairs:
+        for of_function, function in zip(scores, functions, strict=True):
+            of_function[image] = score(function(lr), hr, report.scale, report.protocol)
     if not scores[0]:
         raise UserError(f"no image of {folder} could be read")
-    for of, result in zip(scores, fresh["results"], strict=True):
-        result["sets"][name] = {
-            "folder": str(folder),
-            **dataclasses.asdict(mean(of.values())),
-            "images": {image: dataclasses.asdict(s) for image, s in of.items()},
-        }
+    results = []
+    for result, by_image in zip(report.results, scores, strict=True):
+        average = mean(by_image.values())
+        measured = SetResult(str(folder), average.psnr, average.ssim, by_image)
+        results.append(dataclasses.replace(result, sets={**result.sets, set_name(folder): measured}))
+    return tuple(results)

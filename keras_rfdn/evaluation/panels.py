@@ -1,4 +1,4 @@
-"""Crops of images side by side, each under its name."""
+"""Panels: crops of images side by side, each under its name."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,6 +22,6 @@ def panel(crop, label, *, factor, margin=0):
 
 
 def write(image, path):
-    """uint8 RGB [h, w, 3] -> an image file, whole or not at all."""
+    """uint8 RGB [h, w, 3] -> an image file, written by atomic_write."""
     with files.atomic_write(path) as partial:
         Image.fromarray(image).save(partial)

@@ -1,15 +1,12 @@
-"""Pictures of numbers, as PNG. No TensorFlow here.
+"""Plots as PNG: PSNR over cost, as the paper's Figures 4 and 5, and the curve of a training. No TensorFlow here."""
 
-PSNR over what it costs, Figures 4 and 5 of the paper with published points beside ours, and the curve of a training.
-"""
-
+import math
 import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.evaluation import tables
 
 COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
@@ -17,7 +14,10 @@ COLOURS = {"published": "0.45", "here": "tab:red"}
 
 
 def curve(records, path, *, baseline):
-    """Validation PSNR and training loss over updates, from a run's metrics.jsonl, as PNG. baseline: bicubic's PSNR."""
+    """Training curve, as PNG: validation PSNR and training loss over updates.
+
+    records: of a run's metrics.jsonl. baseline: bicubic's PSNR in dB.
+    """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     steps = [record["step"] for record in records]
@@ -35,30 +35,36 @@ def curve(records, path, *, baseline):
 
 
 def points(report, cost, name):
-    """[(method, source, cost, PSNR)] of a report on a set, of those whose cost and PSNR are known."""
-    values = [
-        (line.method, line.source, getattr(line, cost), line.scores.get(name, (None, None))[0])
+    """[(method, source, cost, PSNR)] of a report on a set, of those whose cost is known and whose PSNR is finite.
+
+    cost: key of COSTS, which is a field of tables.Line.
+    """
+    return [
+        (line.method, line.source, getattr(line, cost), line.scores[name].psnr)
         for line in tables.lines(report)[1]
+        if getattr(line, cost) is not None and name in line.scores and math.isfinite(line.scores[name].psnr)
     ]
-    return [value for value in values if tables.known(value[2]) and tables.known(value[3])]
 
 
 def save(report, prefix):
     """Write PREFIX_parameters.png and PREFIX_mult_adds.png, a panel for each set, and return their paths.
 
-    The costs' axis is logarithmic, for they span three powers of ten. Raises UserError when there is no point.
+    The costs' axis is logarithmic, for they span three powers of ten. Without any point there is no file.
     """
     sets, _ = tables.lines(report)
-    return [_save(report, sets, cost, pathlib.Path(f"{prefix}_{cost}.png")) for cost in COSTS]
+    paths = []
+    for cost, (label, unit) in COSTS.items():
+        by_set = {name: drawn for name in sets if (drawn := points(report, cost, name))}
+        if by_set:
+            paths.append(pathlib.Path(f"{prefix}_{cost}.png"))
+            write(_figure(by_set, unit, xlabel=label, title=f"{{}} x{report.scale}"), paths[-1])
+    return paths
 
 
-def _save(report, sets, cost, path):
-    label, unit = COSTS[cost]
-    panels = {name: drawn for name in sets if (drawn := points(report, cost, name))}
-    if not panels:
-        raise UserError(f"no model whose {cost} are known, so nothing to plot; only a .tflite of 1280x720 tells them")
-    figure = Figure(figsize=(6 * len(panels), 4.5), layout="constrained")
-    for axes, (name, drawn) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+def _figure(by_set, unit, *, xlabel, title):
+    """Figure of {set: points}, costs divided by unit. title: format of a set's name."""
+    figure = Figure(figsize=(6 * len(by_set), 4.5), layout="constrained")
+    for axes, (name, drawn) in zip(figure.subplots(1, len(by_set), squeeze=False)[0], by_set.items(), strict=True):
         for method, source, x, y in drawn:
             axes.plot(x / unit, y, "o", color=COLOURS[source])
             # Ours below, the published above: a network of the paper that we measure lies on its published point.
@@ -66,14 +72,13 @@ def _save(report, sets, cost, path):
             style = {"textcoords": "offset points", "ha": "center", "va": side, "fontsize": 8}
             axes.annotate(method, (x / unit, y), offset, color=COLOURS[source], **style)
         axes.set_xscale("log")
-        axes.set(title=f"{name} x{report['scale']}", xlabel=label, ylabel="PSNR, dB")
+        axes.set(title=title.format(name), xlabel=xlabel, ylabel="PSNR, dB")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
-    write(figure, path)
-    return path
+    return figure
 
 
 def write(figure, path):
-    """Write a matplotlib figure as PNG, whole or not at all."""
+    """Write a matplotlib figure as PNG, by atomic_write."""
     with files.atomic_write(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)

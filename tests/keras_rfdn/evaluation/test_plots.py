@@ -1,22 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_rfdn.evaluation import plots
+from keras_rfdn.evaluation.reports import Report, Result, SetResult
+from keras_rfdn.evaluation.scoring import Score
 
-IMAGES = {str(i): {} for i in range(5)}
+SCORES = SetResult("Set5", 32.16, 0.8946, {str(i): Score(32.16, 0.8946) for i in range(5)})
+E_RFDN = Result("e-rfdn", "e-rfdn.h5", None, False, 433_448, 23_759_144_640, {}, {"Set5": SCORES})
 
 
-def report(**changes):
-    network = {
-        "model": "e-rfdn",
-        "sha256": None,
-        "ensemble": False,
-        "parameters": 433_448,
-        "mult_adds": 23_759_144_640,
-        "sets": {"Set5": {"psnr": 32.16, "ssim": 0.8946, "images": IMAGES}},
-    }
-    return {"protocol": "y", "shave": 4, "scale": 4, "results": [network | changes]}
+def report(result=E_RFDN, protocol="y"):
+    return Report(protocol, 4, 4, (result,))
 
 
 def test_points_are_the_published_and_ours():
@@ -25,9 +22,11 @@ def test_points_are_the_published_and_ours():
     assert parameters[-1] == ("e-rfdn", "here", 433_448, 32.16)
     mult_adds = plots.points(report(), "mult_adds", "Set5")
     assert ("CARN", "published", pytest.approx(90.9e9), 32.13) in mult_adds
-    # Without parameters (bicubic), without Mult-Adds (EDSR-baseline), without a score (RFDN-L): not there.
-    assert {"Bicubic", "RFDN-L"}.isdisjoint(method for method, *_ in parameters)
-    assert {"Bicubic", "EDSR-baseline", "RFDN-L"}.isdisjoint(method for method, *_ in mult_adds)
+    # Without parameters (bicubic), without Mult-Adds (IDN): not there.
+    assert "Bicubic" not in {method for method, *_ in parameters}
+    assert {"Bicubic", "IDN"}.isdisjoint(method for method, *_ in mult_adds)
+    equal = dataclasses.replace(E_RFDN, sets={"Set5": dataclasses.replace(SCORES, psnr=float("inf"))})
+    assert [source for _, source, _, _ in plots.points(report(equal), "parameters", "Set5")][-1] == "published"
 
 
 def test_pictures(tmp_path):
@@ -42,7 +41,7 @@ def test_pictures(tmp_path):
         assert grey.sum() > 200
 
 
-def test_nothing_to_plot(tmp_path):
-    with pytest.raises(ValueError, match="parameters are known, so nothing to plot"):
-        plots.save({**report(parameters=None), "protocol": "rgb"}, tmp_path / "figure")
-    assert not list(tmp_path.iterdir())
+def test_what_nothing_is_known_of_gets_no_picture(tmp_path):
+    unknown = dataclasses.replace(E_RFDN, parameters=None)
+    assert plots.save(report(unknown, "rgb"), tmp_path / "figure") == [tmp_path / "figure_mult_adds.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["figure_mult_adds.png"]
