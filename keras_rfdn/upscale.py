@@ -1,6 +1,7 @@
-"""Upscaling: functions `upscale(lr) -> sr` on uint8 RGB images, and the command
+"""Upscaling of image files:
 
-python -m keras_rfdn.upscale IN OUT            an image, or every image of a folder
+python -m keras_rfdn.upscale in.png out.png                 by the newest run, or the weights that are shipped
+python -m keras_rfdn.upscale FOLDER FOLDER --weights A      every image of a folder, by weights of yours
 """
 
 import dataclasses
@@ -14,8 +15,8 @@ from keras_rfdn.cli import command
 from keras_rfdn.data.images import image_files
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling.image_upscaling import upscale_file
-from keras_rfdn.upscaling.tiling import tiled
+from keras_rfdn.upscaling.image_upscaling import file_format, upscale_file
+from keras_rfdn.upscaling.tiling import OVERLAP, tiled
 from keras_rfdn.upscaling.upscalers import open_upscaler
 
 
@@ -33,24 +34,26 @@ class UpscaleConfig:
 
 
 def main(config):
-    """Writes the upscaled files and returns their paths. Files of a folder that can't be read are named at the end."""
+    """Writes the upscaled files and returns their paths. Images of a folder that can't be read are named at the end."""
+    if config.tile <= 2 * OVERLAP:
+        raise UserError(f"--tile must be above {2 * OVERLAP} LR pixels, got {config.tile}")
     jobs = _jobs(config)
-    upscaler, scale, source = open_upscaler(config.weights, variant=config.variant, scale=config.scale)
-    upscaler = tiled(upscaler, config.tile, config.tile)
-    logging.info("x%d with %s", scale, source)
+    upscale, scale, description = open_upscaler(config.weights, variant=config.variant, scale=config.scale)
+    upscale = tiled(upscale, config.tile, config.tile)
+    logging.info("x%d with %s", scale, description)
     failed = []
-    for lr_path, sr_path in tqdm.tqdm(jobs, unit=" images", disable=len(jobs) < 2 or None):
+    for source, target in tqdm.tqdm(jobs, unit=" images", disable=len(jobs) < 2 or None):
         try:
-            upscale_file(lr_path, sr_path, upscaler)
-        except ValueError as error:
+            upscale_file(source, target, upscale)
+        except UserError as error:
             failed.append(str(error))
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} not upscaled:\n" + "\n".join(failed))
-    return [sr_path for _, sr_path in jobs]
+    return [target for _, target in jobs]
 
 
 def _jobs(config):
-    """[(LR file, SR file)]: of a folder those that are not there yet, so that a killed run goes on where it was."""
+    """[(image to read, image to write)]: of a folder those that are not written yet, so that a killed run resumes."""
     source, target = pathlib.Path(config.input), pathlib.Path(config.output)
     if not source.is_dir():
         if not source.is_file():
@@ -59,6 +62,7 @@ def _jobs(config):
             target = target / source.name
         if target.exists() and not config.overwrite:
             raise UserError(f"{target} is there already; name another file, or say --overwrite")
+        file_format(target)  # which is refused before the network is loaded
         return [(source, target)]
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file, but {source} is a folder; name a folder")

@@ -32,7 +32,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An entry of the AIM 2020 challenge on efficient super-resolution (x4), with the costs that the challenge counted."""
+    """An entry of AIM 2020's challenge on efficient super-resolution, x4, with the costs that the challenge counted."""
 
     team: str
     author: str

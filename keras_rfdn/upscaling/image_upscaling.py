@@ -20,16 +20,21 @@ def upscale_image(image, upscale):
     return Image.fromarray(np.concatenate([sr, alpha], axis=2))
 
 
+def file_format(path):
+    """Pillow's name of the format that a path's suffix asks for. Raises UserError for one that we don't write."""
+    name = Image.registered_extensions().get(pathlib.Path(path).suffix.lower())
+    if name not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
+        raise UserError(f"{path} must end in .png, .jpg, .webp, .bmp or .tif")
+    return name
+
+
 def upscale_file(source, target, upscale):
-    """Image file -> upscaled image file of the format that target's suffix names, written whole or not at all.
+    """Image file -> upscaled image file of the format that target's suffix names, written by atomic_write.
 
     Raises UserError when source can't be read or target's format is unknown. A JPEG or BMP, which hold no
     transparency, gets it laid on white.
     """
-    source, target = pathlib.Path(source), pathlib.Path(target)
-    kind = Image.registered_extensions().get(target.suffix.lower())
-    if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
-        raise UserError(f"{target} must end in .png, .jpg, .webp, .bmp or .tif")
+    kind = file_format(target)
     image = image_files.open_upright(source)
     keep = {"icc_profile": profile} if (profile := image.info.get("icc_profile")) else {}
     result = upscale_image(image, upscale)

@@ -1,6 +1,7 @@
-"""Running .tflite files with LiteRT: the only module that knows its interpreter. No TensorFlow here."""
+"""LiteRT inference of .tflite files: the only module that knows its interpreter. No TensorFlow here."""
 
 import os
+import pathlib
 import time
 
 import numpy as np
@@ -8,7 +9,6 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
-from keras_rfdn.tflite.inspection.description import read_bytes
 from keras_rfdn.upscaling.tiling import fitted
 
 LARGEST_INPUT = 512  # LR pixels a side; a model of open size gets larger images in tiles, so that memory is bounded
@@ -16,7 +16,7 @@ DTYPES = (np.float32, np.uint8, np.int8, np.int16)
 
 
 def from_tflite(path, *, threads=None, xnnpack=True):
-    """.tflite -> upscale(lr): uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1.
+    """TFLite file -> upscale(lr): uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1.
 
     path, threads, xnnpack and errors: as for Model. Images below Model.smallest are padded by reflection, images above
     Model.largest are cut into overlapping tiles (keras_rfdn.upscaling.tiling.fitted).
@@ -26,7 +26,7 @@ def from_tflite(path, *, threads=None, xnnpack=True):
 
 
 class Model:
-    """An opened .tflite with one image in, [1, h, w, 3], and a larger one out, [1, h * scale, w * scale, 3].
+    """TFLite model, opened, with one image in, [1, h, w, 3], and a larger one out, [1, h * scale, w * scale, 3].
 
     path: a file, or its bytes. threads: None for one per core. xnnpack: whether the XNNPACK delegate takes the
     operators that it can, as it does by default in apps; False leaves LiteRT's own kernels.
@@ -116,6 +116,20 @@ class Model:
             accepted = ", ".join(np.dtype(d).name for d in DTYPES)
             raise UserError(f"the {kind} of {self.name} must be {accepted}, got {np.dtype(details[0]['dtype']).name}")
         return details[0]
+
+
+def read_bytes(model):
+    """Path or bytes of a TFLite model -> bytes. Raises UserError when there is no such file or it is no TFLite."""
+    if not isinstance(model, bytes):
+        path = pathlib.Path(model)
+        if not path.is_file():
+            raise UserError(f"no file at {path}; make one (python tflite/convert.py) or name another")
+        model, name = path.read_bytes(), str(path)
+    else:
+        name = "this model"
+    if model[4:8] != b"TFL3":
+        raise UserError(f"{name} is not a TFLite model: it needs the mark TFL3 in bytes 4 to 8, got {model[4:8]!r}")
+    return model
 
 
 def _open(content, name, threads, xnnpack):

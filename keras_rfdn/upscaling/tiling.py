@@ -1,4 +1,4 @@
-"""Upscalers of bounded size made into upscalers of any size: padding, tiles, or both. No TensorFlow here."""
+"""Tiling and padding: an upscaler of bounded size becomes one for images of any size. No TensorFlow here."""
 
 import itertools
 
@@ -10,7 +10,7 @@ OVERLAP = 24  # LR pixels of context that a tile has around what is kept of it
 
 
 def padded(upscale, height, width):
-    """upscale, for images below height x width too: they are padded by reflection, and the result is cropped."""
+    """Reflection padding: upscale for images below height x width too; the result is cropped."""
 
     def wrapped(lr):
         h, w = lr.shape[:2]
@@ -25,7 +25,7 @@ def padded(upscale, height, width):
 
 
 def tiled(upscale, height, width, *, overlap=OVERLAP):
-    """upscale, for images above height x width too, in tiles of that size; memory is then bounded by one tile's.
+    """Tiles: upscale for images above height x width too, in parts of that size, which bounds memory.
 
     Tiles are spread evenly, share 2 * overlap LR pixels or more with the next one, and each pixel comes from the tile
     that has more context around it. Equal to the whole image for an upscaler that looks no further than overlap;
@@ -55,7 +55,7 @@ def tiled(upscale, height, width, *, overlap=OVERLAP):
 
 
 def fitted(upscale, smallest, largest):
-    """upscale for images of any size, from one that takes sizes from smallest to largest, (height, width) each.
+    """Padding and tiles: upscale for images of any size, from one for sizes from smallest to largest, (height, width).
 
     Images below smallest are padded, images above largest are cut into tiles, whose overlap is OVERLAP pixels or, for
     small tiles, a quarter of their shorter side. smallest == largest makes every call one of exactly that size.

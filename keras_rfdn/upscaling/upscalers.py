@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
+from keras_rfdn.upscaling import litert
 from keras_rfdn.upscaling.tiling import fitted, padded
 
 
@@ -17,12 +18,12 @@ def from_model(model):
 
 
 def to_pixels(upscale):
-    """An upscaler whose result is float grey levels -> one that rounds and clips them to uint8."""
+    """Upscaler to float grey levels -> upscaler to uint8, which rounds and clips them."""
     return lambda lr: upscale(lr).round().clip(0, 255).astype(np.uint8)
 
 
 def float_from_model(model):
-    """As from_model, but the result is float32, neither rounded nor clipped: what a mean is made of."""
+    """Keras model -> upscale(lr) as from_model's, but to float32 grey levels, neither rounded nor clipped."""
     # One trace for every size; the eager model would dispatch some hundred operations one by one.
     forward = tf.function(model, input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
 
@@ -33,10 +34,11 @@ def float_from_model(model):
 
 
 def self_ensemble(upscale):
-    """Mean of an upscaler's results on the eight flips and quarter turns of an image, turned back ("RFDN+" in papers).
+    """Self-ensemble ("RFDN+" in papers): upscaler -> upscaler to float grey levels, the mean over eight results.
 
-    upscale may give float grey levels (float_from_model), which are then averaged before anything is rounded or
-    clipped, or uint8, as an int8 TFLite file must: each of the eight then carries its own rounding. The mean is float.
+    They are those of the eight flips and quarter turns of an image, turned back. upscale may give float grey levels
+    (float_from_model), which are averaged before anything is rounded or clipped, or uint8, as an int8 TFLite file does:
+    each of the eight results then carries its own rounding.
     """
 
     def wrapped(lr):
@@ -51,22 +53,19 @@ def self_ensemble(upscale):
 
 
 def open_upscaler(weights=None, *, variant=None, scale=None, ensemble=False):
-    """(upscale, scale, what it is in words) from weights as --weights takes them (checkpoint.resolve).
+    """Opens an upscaler -> (upscale, scale, what it is in words).
 
-    ensemble: whether to upscale by self_ensemble.
+    weights: a .tflite, or what checkpoint.resolve takes. ensemble: whether to upscale by self_ensemble.
     Raises UserError when there is no such file, or it is not of the variant or scale asked for.
     """
     if weights is not None and str(weights).endswith(".tflite"):
-        # Only here and in evaluate does this package look at the later one, so that its commands take either file.
-        from keras_rfdn.upscaling import litert
-
         model = litert.Model(weights)
         if variant is not None or scale not in (None, model.scale):
-            raise UserError(f"{weights} upscales x{model.scale} and tells no variant; leave --variant and --scale out")
-        upscaler = fitted(model.upscale, model.smallest, model.largest)
-        return to_pixels(self_ensemble(upscaler)) if ensemble else upscaler, model.scale, str(weights)
+            raise UserError(f"{weights} upscales x{model.scale} and tells no variant; leave variant and scale out")
+        upscale, scale, description = fitted(model.upscale, model.smallest, model.largest), model.scale, str(weights)
+        return to_pixels(self_ensemble(upscale)) if ensemble else upscale, scale, description
     path = checkpoint.resolve(weights, variant=variant, scale=scale)
     model, config = checkpoint.load(path)
-    upscaler = float_from_model(model)
-    upscaler = to_pixels(self_ensemble(upscaler) if ensemble else upscaler)
-    return upscaler, config.scale, f"{name_of(config)} of {path}"
+    upscale = float_from_model(model)
+    upscale = to_pixels(self_ensemble(upscale) if ensemble else upscale)
+    return upscale, config.scale, f"{name_of(config)} of {path}"

@@ -10,7 +10,7 @@ from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import sample
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.upscaling import tiling, upscalers
+from keras_rfdn.upscaling import upscalers
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=4, scale=2)
 
@@ -25,66 +25,6 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def photograph():
     return sample.dead_leaves(64, seed=5)[:40, :50]
-
-
-def repeat(lr):
-    return lr.repeat(3, axis=0).repeat(3, axis=1)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 40), (14, 15), (15, 15), (31, 17)])
-def test_from_model_takes_any_size(weights, size):
-    model, _ = checkpoint.load(weights)
-    lr = sample.dead_leaves(48, seed=1)[: size[0], : size[1]]
-    sr = upscalers.from_model(model)(lr)
-    assert sr.dtype == np.uint8
-    assert sr.shape == (2 * size[0], 2 * size[1], 3)
-    padded = np.pad(lr, [(0, max(0, 15 - s)) for s in size] + [(0, 0)], "reflect")
-    exact = model(padded[None].astype(np.float32))[0].numpy()[: 2 * size[0], : 2 * size[1]]
-    assert np.abs(exact.clip(0, 255) - sr).max() <= 0.51
-
-
-def blur(lr):
-    """A local upscaler: mean of 5x5, then repeated; looks 2 pixels far."""
-    padded = np.pad(lr, [(2, 2), (2, 2), (0, 0)], "reflect").astype(int)
-    h, w = lr.shape[:2]
-    total = sum(padded[y : y + h, x : x + w] for y in range(5) for x in range(5))
-    return repeat((total // 25).astype(np.uint8))
-
-
-@pytest.mark.parametrize(("height", "width"), [(10, 10), (17, 33), (64, 9)])
-@pytest.mark.parametrize("size", [(40, 50), (10, 50), (41, 9), (5, 3)])
-def test_tiles_equal_the_whole_for_a_local_upscaler(height, width, size):
-    sizes = []
-
-    def spy(tile):
-        sizes.append(tile.shape[:2])
-        return blur(tile)
-
-    lr = sample.dead_leaves(64, seed=2)[: size[0], : size[1]]
-    assert (tiling.tiled(spy, height, width, overlap=2)(lr) == blur(lr)).all()
-    assert max(h for h, _ in sizes) <= height
-    assert max(w for _, w in sizes) <= width
-
-
-def test_tiles_with_too_little_overlap_show():
-    lr = sample.dead_leaves(64, seed=2)[:40, :50]
-    assert (tiling.tiled(blur, 10, 10, overlap=1)(lr) != blur(lr)).any()
-
-
-def test_tiles_without_an_inside_are_refused():
-    with pytest.raises(ValueError, match="no inside"):
-        tiling.tiled(blur, 48, 100, overlap=24)
-
-
-def test_tiled_network_is_near_the_whole_one(weights):
-    """Not equal: the attention sees a tile only."""
-    model, _ = checkpoint.load(weights)
-    rng = np.random.default_rng(0)
-    model.set_weights([w + rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
-    whole = upscalers.from_model(model)
-    lr = sample.dead_leaves(160, seed=3)
-    difference = tiling.tiled(whole, 96, 96)(lr).astype(int) - whole(lr)
-    assert 0 < np.abs(difference).mean() < 0.1 * whole(lr).std()
 
 
 def save(array, path, **options):
@@ -153,6 +93,8 @@ def test_nothing_is_lost(photograph, weights, tmp_path, monkeypatch):
         run(tmp_path, tmp_path / "out", weights)
     with pytest.raises(ValueError, match=r"must end in \.png"):
         run(source, tmp_path / "out.gif", weights)
+    with pytest.raises(ValueError, match="--tile must be above 48 LR pixels, got 48"):
+        run(source, tmp_path / "out.png", weights, tile=48)
     with pytest.raises(ValueError, match="no image or folder"):
         run(tmp_path / "nothing.png", tmp_path / "out.png", weights)
 
@@ -164,3 +106,15 @@ def test_nothing_is_lost(photograph, weights, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         run(source, tmp_path / "out.png", weights)
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_an_error_of_ours_is_no_broken_image(photograph, weights, tmp_path, monkeypatch):
+    """It keeps its traceback."""
+
+    def wrong(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(upscale, "tiled", lambda *_: wrong)
+    source = save(photograph, tmp_path / "in.png")
+    with pytest.raises(ValueError, match=r"^a bug$"):
+        run(source, tmp_path / "out.png", weights)

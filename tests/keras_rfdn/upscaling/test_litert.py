@@ -161,5 +161,5 @@ def test_refuses_what_is_no_upscaler(to_tflite, model, message):
 
 
 def test_needs_no_tensorflow(root):
-    code = "import sys, tflite.runtime; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, keras_rfdn.upscaling.litert; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
