@@ -1,4 +1,4 @@
-"""Images to learn from a network's own self-ensemble: LR images, and for HR what the ensemble makes of them.
+"""Data distillation: LR images, and for HR what the self-ensemble of trained networks makes of them, to train on.
 
     python -m tools.distill IMAGES PAIRS --weights runs/A
     python -m keras_rfdn.train --data PAIRS --valid VALID --init runs/A --loss l2
@@ -27,7 +27,7 @@ from keras_rfdn.upscaling import upscalers
 from keras_rfdn.upscaling.tiling import tiled
 
 TILE = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
-SET = "ensemble"  # the folders' names, which data/sources/folders.py reads as DIV2K's
+SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
 TEACHERS = "teachers.json"
 
 
@@ -57,9 +57,9 @@ def main(config):
     files.check_outside(target, config.images)
     jobs = _jobs(source, config.images, target)
     _claim(target, [files.sha256(path) for path in weights])
-    teacher = tiled(
-        _mean([upscalers.self_ensemble(upscalers.float_from_model(model)) for model, _ in models]), TILE, TILE
-    )
+    ensembles = [upscalers.self_ensemble(upscalers.float_from_model(model)) for model, _ in models]
+    mean = upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
+    teacher = tiled(mean, TILE, TILE)
     todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
     if len(todo) < len(jobs):
         logging.info("%d of %d are in %s already", len(jobs) - len(todo), len(jobs), target)
@@ -93,11 +93,6 @@ def _jobs(source, folder, target):
     return [
         (paths, (lr_folder / f"{name}x{source.scale}.png", hr_folder / f"{name}.png")) for name, paths in named.items()
     ]
-
-
-def _mean(upscalers):
-    """Upscaler to uint8: the mean of upscalers to floats."""
-    return upscalers.to_pixels(lambda lr: np.mean([upscaler(lr) for upscaler in upscalers], axis=0))
 
 
 if __name__ == "__main__":
