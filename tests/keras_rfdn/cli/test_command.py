@@ -8,8 +8,9 @@ COMMAND = """
 import dataclasses
 import numpy as np
 from absl import logging
-from data import patches
-from keras_rfdn import command, config
+from keras_rfdn.data.images import patches
+from keras_rfdn.cli import command
+from keras_rfdn.networks import config
 
 @dataclasses.dataclass(frozen=True)
 class AddConfig:
@@ -18,9 +19,12 @@ class AddConfig:
     fails: str = ''
 
 def main(options):
-    logging.info('chatter of a library')
-    logging.warning('warning of a library')
-    exec(compile("logging.info('adding')", command.__file__, 'exec'))  # as if the package said it
+    for line, file in (
+        ("logging.info('chatter of a library')", '/lib/tensorflow/python/a.py'),
+        ("logging.warning('warning of a library')", '/lib/tensorflow/python/a.py'),
+        ("logging.info('adding')", __file__),
+    ):
+        exec(compile(line, file, 'exec'))  # as if that file said it
     if options.fails == 'ours':
         config.variant('rfdn', 5)
     if options.fails == 'foreign':
