@@ -22,7 +22,7 @@ NUMBERS = {"DIV2K_train_HR": range(1, 801), "DIV2K_valid_HR": range(801, 901)}
 
 @dataclasses.dataclass(frozen=True)
 class Div2kPairs:
-    """A sized iterable of (name, lr, hr), as data.folders.FolderPairs, of one split."""
+    """A sized iterable of (name, lr, hr), as folders.FolderPairs, of one split."""
 
     builder: tfds.core.DatasetBuilder
     split: str

@@ -19,7 +19,7 @@ DEAD_LEAVES = 24
 
 @dataclasses.dataclass(frozen=True)
 class SamplePairs:
-    """A sized iterable of (name, lr, hr), as data.folders.FolderPairs, from names of photographs and a count."""
+    """A sized iterable of (name, lr, hr), as folders.FolderPairs, from names of photographs and a count."""
 
     photographs: tuple[str, ...]
     dead_leaves: int

@@ -10,7 +10,7 @@ import pathlib
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 
-FOLDER = pathlib.Path(__file__).resolve().parent / "weights"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
 CHECKSUMS = "SHA256SUMS"
 VARIANT, SCALE = "e-rfdn", 4  # what a user gets who names neither
 

@@ -133,7 +133,7 @@ def test_a_folder_of_zip_files_alone(tmp_path, benchmark_set):
 
 
 def test_the_command_ends_with_2_when_something_is_broken(benchmark_set, root):
-    command = [sys.executable, "-m", "data.prepare", str(benchmark_set), "--patch", "4"]
+    command = [sys.executable, "-m", "keras_rfdn.prepare", str(benchmark_set), "--patch", "4"]
     assert subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
     truncate(benchmark_set / "HR/a.png")
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

@@ -109,7 +109,7 @@ def test_the_sizes_that_are_published():
 def test_a_truncated_download_is_trusted_until_it_is_deleted(small_div2k):
     path = downloaded(small_div2k)
     truncate(path)
-    with pytest.raises(ValueError, match=r"(?s)ExtractError.*data\.prepare div2k says which file to delete"):
+    with pytest.raises(ValueError, match=r"(?s)ExtractError.*keras_rfdn\.prepare div2k says which file to delete"):
         load(small_div2k)
     (problem,) = downloads.check(SCALE, small_div2k).problems
     assert "cut short" in problem

@@ -13,7 +13,7 @@ from keras_rfdn.networks import models
 from keras_rfdn.networks.config import variant
 from keras_rfdn.upscaling.upscalers import from_model
 
-SHARED = pathlib.Path(__file__).resolve().parents[2] / "../shared"
+SHARED = pathlib.Path(__file__).resolve().parents[3] / "../shared"
 RELEASED = [("RFDN_AIM", "e-rfdn", 4), ("IMDN_x2", "imdn", 2), ("IMDN_x3", "imdn", 3), ("IMDN_x4", "imdn", 4)]
 # Set5, Y channel, `scale` pixels shaved. RFDN_AIM: measured in PyTorch; IMDN: Table 3 of the RFDN paper.
 SET5 = {"RFDN_AIM": (32.16, 0.8946), "IMDN_x2": (38.00, 0.9605), "IMDN_x3": (34.36, 0.9270), "IMDN_x4": (32.21, 0.8948)}

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
-from keras_rfdn import layers, models
+from keras_rfdn.networks import layers, models
 from keras_rfdn.networks.config import ModelConfig
 
 def network(**size):

@@ -18,7 +18,7 @@ class Settings:
 
 HOLD = """
 import dataclasses, sys, time
-from keras_rfdn import workdir
+from keras_rfdn.training import workdir
 with workdir.locked(sys.argv[1], dataclasses.make_dataclass("Settings", ["batch"])(2), resumable=()):
     print("mine", flush=True)
     time.sleep(600)
