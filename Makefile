@@ -33,7 +33,7 @@ check-int8: .venv/installed
 	$(BIN)/python -m tools.int8_gate $(SHARED)
 
 docs: .venv/docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
