@@ -1,56 +1,77 @@
-"""Atomic writes: a file has its name only when all of it is written. JSON, text and checksums besides."""
+"""Atomic writes (a file has its name only when all of it is on the disk), JSON, text and checksums."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
 import pathlib
 import re
+import secrets
+from collections.abc import Iterator
 
 from keras_rfdn.data.system.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path):
-    """Context for writing a file: gives a temporary path beside it, which takes its name when all went well.
+def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Atomic write of a file, as a context: gives a temporary path beside it, which takes its name when all went well.
 
-    Makes the folder. After an error nothing is left behind, and a file that had the name keeps it.
+    Makes the folder. After an error nothing is left behind, and a file that had the name keeps it. The content is on
+    the disk before it gets the name, so that loss of power leaves the old file or the new one.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays at the end: Keras and Pillow choose the format by it.
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # Random, for hosts and containers that share a disk may share process numbers. The suffix stays at the end: Keras
+    # and Pillow choose the format by it.
+    temporary = path.with_name(f"{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        yield partial
-        os.replace(partial, path)
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def is_temporary(path):
+def is_temporary(path: str | os.PathLike) -> bool:
     """Whether a path is one that atomic_write gave: a killed process leaves it behind."""
-    return re.search(r"\.\d+\.tmp$", pathlib.Path(path).stem) is not None
+    # Older versions put the process number where the random digits are.
+    return re.search(r"\.(\d+|[0-9a-f]{16})\.tmp(\.[^.]*)?$", pathlib.Path(path).name) is not None
 
 
-def check_outside(target, source):
+def sync(path: str | os.PathLike) -> None:
+    """Flush a file, or a folder's list of names, from the system's memory to the disk (fsync)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network disks have no fsync of folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def check_outside(target: str | os.PathLike, source: str | os.PathLike) -> None:
     """Raise UserError when a folder to write lies in the folder whose images are read."""
     if pathlib.Path(target).resolve().is_relative_to(pathlib.Path(source).resolve()):
         raise UserError(f"{target} lies in {source}, whose images are read; name a folder outside it")
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file by atomic_write."""
-    with atomic_write(path) as partial:
-        partial.write_text(text)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike, value) -> None:
     """Write JSON values to a file by atomic_write; NaN and infinity become null."""
     write_text(path, json.dumps(_finite(value), indent=1) + "\n")
 
 
-def sha256(path):
+def sha256(path: str | os.PathLike) -> str:
     """SHA-256 checksum of a file, in hexadecimal."""
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 

@@ -1,3 +1,8 @@
+import json
+import os
+import pathlib
+import stat
+
 import pytest
 
 from keras_rfdn.data.system import files
@@ -36,3 +41,73 @@ def test_a_folder_to_write_must_lie_outside_the_one_that_is_read(tmp_path):
     for inside in (tmp_path / "photos", tmp_path / "photos" / "sr"):
         with pytest.raises(ValueError, match=r"lies in .*photos, whose images are read; name a folder outside it"):
             files.check_outside(inside, tmp_path / "photos")
+
+
+def test_text_json_and_checksums(tmp_path):
+    files.write_text(tmp_path / "new/a.txt", "abc")
+    # FIPS 180-2's example.
+    assert files.sha256(tmp_path / "new/a.txt") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    files.write_json(tmp_path / "a.json", {"a": [1.5, float("nan")], "b": (float("inf"), None)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5, None], "b": [None, None]}
+
+
+def temporary_name(path):
+    with files.atomic_write(path) as temporary:
+        return temporary.name
+
+
+def test_two_processes_of_one_number_do_not_share_a_temporary_file(tmp_path, monkeypatch):
+    """On a disk shared by hosts or containers, a process number names several processes."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    assert temporary_name(tmp_path / "a.pixels") != temporary_name(tmp_path / "a.pixels")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0" * 16)
+    with files.atomic_write(tmp_path / "a.pixels"), pytest.raises(FileExistsError):
+        temporary_name(tmp_path / "a.pixels")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.0123456789abcdef.tmp.png", True),
+        ("lock.0123456789abcdef.tmp", True),
+        ("a.31415.tmp.h5", True),  # as versions before wrote
+        ("a.png", False),
+        ("a.tmp.png", False),
+        ("a.2.png", False),
+        ("a.name.tmp.png", False),
+    ],
+)
+def test_leftovers_of_killed_processes_are_known(name, expected):
+    assert files.is_temporary(name) == expected
+
+
+def test_names_without_a_suffix(tmp_path):
+    with files.atomic_write(tmp_path / "lock") as temporary:
+        assert files.is_temporary(temporary)
+        temporary.write_text("x")
+    assert (tmp_path / "lock").read_text() == "x"
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        files.write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """fsync of the content, then the name, then fsync of the folder that holds the name."""
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(handle):
+        path = pathlib.Path(os.readlink(f"/proc/self/fd/{handle}"))
+        done.append(("sync", "temporary" if files.is_temporary(path) else path.name, path.is_dir() or path.read_text()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", lambda a, b: done.append(("name", b.name)) or replace(a, b))
+    files.write_text(tmp_path / "folder/a.txt", "all of it")
+    assert done == [("sync", "temporary", "all of it"), ("name", "a.txt"), ("sync", "folder", True)]
