@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,10 +7,10 @@ from PIL import Image
 
 from keras_rfdn import train
 from keras_rfdn.checkpoints import checkpoint, pretrained
-from keras_rfdn.networks.config import VARIANTS, ModelConfig
+from keras_rfdn.data.system import files
+from keras_rfdn.networks.config import VARIANTS
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.training import recipes, workdir
-from keras_rfdn.training.recipes import Recipe, Stage
+from keras_rfdn.training import workdir
 from tools import release
 
 
@@ -23,22 +24,28 @@ def folder(tmp_path, rng):
     return str(tmp_path / "Noise")
 
 
-def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(VARIANTS, "tiny", ModelConfig("rfdb", 8, 1, activation="relu", network="anchored"))
-    row = Recipe("here", "noise", "little", 0, "tiny", 2, (Stage(3, 2, 16, 1e-3, "cosine"),), optimizer="muon")
-    monkeypatch.setitem(recipes.RECIPES, "shipped-tiny-x2", row)
+@pytest.fixture
+def about(tmp_path):
+    (tmp_path / "about.txt").write_text("Soft noise,\nin the public domain.\n")
+    return str(tmp_path / "about.txt")
+
+
+def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
+    small = dataclasses.replace(VARIANTS["rfdn-mobile"], channels=8, num_blocks=1)
+    monkeypatch.setitem(VARIANTS, "tiny", small)
     run = tmp_path / "run"
     train.main(
         train.TrainConfig(
-            recipe="shipped-tiny-x2", **row.settings(), data=folder, valid=folder, workdir=str(run), seed=4
+            variant="tiny", scale=2, data=folder, valid=folder, valid_images=2, workdir=str(run), steps=3, batch=2,
+            patch=16, learning_rate=1e-3, schedule="cosine", optimizer="muon", seed=4,
         )
-    )
+    )  # fmt: skip
     out = tmp_path / "weights"
     monkeypatch.setattr(release, "CROPS", {"soft": ("00", 8, 16)})
     monkeypatch.setattr(release, "SIDE", 64)
     monkeypatch.chdir(tmp_path)
     reports = release.main(
-        release.ShipConfig((str(run),), sets=(folder,), data=folder, qat_steps=2, out=str(out), pictures=folder)
+        release.ReleaseConfig((str(run),), (folder,), folder, about, qat_steps=2, out=str(out), pictures=folder)
     )
     names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite"]
     assert sorted(path.name for path in out.iterdir()) == names
@@ -48,28 +55,36 @@ def test_a_run_becomes_files_and_a_card(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", out)
     assert checkpoint.resolve(variant="tiny", scale=2) == out / "tiny-x2.h5"
 
-    card = (out / "tiny-x2.md").read_text()
-    floats, int8 = (result["sets"]["Noise"]["psnr"] for result in reports["tiny-x2"]["results"][1:])
-    assert f"int8 loses {floats - int8:.3f} dB on Noise" in card
-    assert f"{floats:.2f}" in card
-    assert "3 updates of 2 patches" in card
-    assert "64 million patches, this one 6," in card
-    assert "(../../docs/tiny-x2.png)" in card
     original = np.asarray(Image.open(tmp_path / "Noise" / "00.png"))[8 : 8 + 64, 16 : 16 + 64]
     drawn = np.asarray(Image.open(tmp_path / "docs" / "tiny-x2.png"))
     enlarged = Image.fromarray(original).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(drawn[-98:-2, 2:-2], enlarged)  # the lowest of four panels
-    assert "--seed 4" in card
-    assert "qat.py --data TRAINING --valid VALIDATION --weights tiny-x2 --shape dynamic --steps 2\n" in card
-    tuning = workdir.records(run / "qat")
-    assert f"those of update {max(tuning, key=lambda record: record['psnr_y'])['step']} of 2, the best" in card
-    assert f"({json.loads((run / 'summary.json').read_text())['best_psnr_y']:.2f} dB" in card
-    assert "{" not in card
+
+    card = (out / "tiny-x2.md").read_text()
+    floats, int8 = (result.sets["Noise"] for result in reports["tiny-x2"].results[1:])
+    assert f"int8 loses {floats.psnr - int8.psnr:.3f} dB on Noise" in card
+    assert f"| float32 | {floats.score} |" in card
+    assert f"{{type: psnr, name: PSNR int8, value: {int8.psnr:.2f}}}" in card
+    assert "3 updates of 2 patches of 16x16 LR pixels" in card
+    assert "\nSoft noise, in the public domain. Validation: 2 images of Noise.\n" in card
+    assert "(../../docs/tiny-x2.png)" in card
+    command = (
+        "python -m keras_rfdn.train --variant tiny --scale 2 --data Noise --valid Noise --valid_images 2 --steps 3"
+    )
+    assert command in card
+    assert "--optimizer muon --seed 4\n" in card.replace(" \\\n       ", "")
+    best = json.loads((run / "summary.json").read_text())["best_psnr_y"]
+    assert f"{best:.2f} dB on luma" in card
+    assert files.sha256(out / "tiny-x2_int8.tflite") in card
+    tuned = max(workdir.records(run / "qat"), key=lambda record: record["psnr_y"])["step"]
+    said = "training did not improve on that (update 0)" if tuned == 0 else f"update {tuned} of 2, the best"
+    assert said in " ".join(card.split())
     assert str(tmp_path) not in card
+    assert max(map(len, card.splitlines())) <= 120
 
 
-def test_a_run_that_is_not_finished_is_refused(folder, tmp_path):
+def test_a_run_that_is_not_finished_is_refused(folder, about, tmp_path):
     with pytest.raises(ValueError, match=r"no summary\.json in .*; need the workdir of a finished run"):
-        release.main(release.ShipConfig((str(tmp_path),), sets=(folder,), data=folder))
-    with pytest.raises(ValueError, match="name folders of test images by --sets and one of training images by --data"):
-        release.main(release.ShipConfig((str(tmp_path),)))
+        release.main(release.ReleaseConfig((str(tmp_path),), (folder,), folder, about))
+    with pytest.raises(ValueError, match="no file at --about"):
+        release.main(release.ReleaseConfig((str(tmp_path),), (folder,), folder, about="nothing.txt"))
