@@ -43,7 +43,6 @@ class BenchmarkConfig:
     """Measure training patches a second of our pipeline and of other ways, on the same images."""
 
     data: str = "sample"  # div2k, sample, or a folder of HR images
-    data_dir: str | None = None  # tensorflow-datasets' folder for div2k
     images: int = 12  # measure on the first of them that are large enough
     scale: int = 4  # 2, 3 or 4
     patch: int = 64  # LR pixels
@@ -105,7 +104,7 @@ def _check(config):
 
 def _large_pairs(config):
     """[(lr, hr)] of the first images that sub-images can be cut from."""
-    source, _ = pipeline.sources(config.data, config.scale, data_dir=config.data_dir)
+    source, _ = pipeline.sources(config.data, config.scale)
     large = ((lr, hr) for _, lr, hr in source if min(hr.shape[:2]) >= SUB_IMAGE)
     pairs = list(itertools.islice(large, config.images))
     if not pairs:

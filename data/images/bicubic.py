@@ -1,4 +1,4 @@
-"""MATLAB's imresize with the bicubic kernel in NumPy: the degradation that every super-resolution paper uses.
+"""Bicubic resizing as MATLAB's imresize does it, in NumPy: the degradation that every super-resolution paper uses.
 
 Bit-equal to MATLAB for uint8: float64 arithmetic, antialiasing when shrinking, half-sample symmetric border,
 normalised weights, the dimension with the smaller factor first (rows on a tie), and a rounding to uint8 after each
@@ -9,45 +9,47 @@ of the two passes. The kernel is Keys', a = -0.5 (Keys: Cubic Convolution Interp
 import functools
 
 import numpy as np
-import tensorflow as tf
 
 from keras_rfdn.data.system.errors import UserError
 
 
-def downscale(hr, scale):
+def downscale(hr: np.ndarray, scale: int) -> np.ndarray:
     """HR -> LR. hr: uint8 [h, w, c], h and w multiples of scale. Returns uint8 [h // scale, w // scale, c]."""
+    _check_scale(scale)
     h, w = hr.shape[:2]
     if h % scale or w % scale:
         raise UserError(f"need height and width in multiples of {scale}, got {h}x{w}; crop with bicubic.modcrop first")
     return resize(hr, (h // scale, w // scale))
 
 
-def upscale(lr, scale):
-    """The papers' bicubic baseline. lr: uint8 [h, w, c]. Returns uint8 [h * scale, w * scale, c]."""
+def upscale(lr: np.ndarray, scale: int) -> np.ndarray:
+    """LR -> SR, the papers' bicubic baseline. lr: uint8 [h, w, c]. Returns uint8 [h * scale, w * scale, c]."""
+    _check_scale(scale)
     h, w = lr.shape[:2]
     return resize(lr, (h * scale, w * scale))
 
 
-def modcrop(hr, scale):
-    """Cut rows and columns at the bottom and right until both are multiples of scale, as the benchmarks do."""
+def modcrop(hr: np.ndarray, scale: int) -> np.ndarray:
+    """Crop rows and columns at the bottom and right until both are multiples of scale, as the benchmarks do."""
+    _check_scale(scale)
     h, w = hr.shape[:2]
     return hr[: h - h % scale, : w - w % scale]
 
 
-def downscale_tf(hr, scale):
-    """`downscale` for `tf.data.Dataset.map`: uint8 tensor [h, w, c] -> uint8 tensor [h // scale, w // scale, c]."""
-    lr = tf.numpy_function(functools.partial(downscale, scale=scale), [hr], tf.uint8)
-    lr.set_shape([size and size // scale for size in hr.shape[:2]] + [hr.shape[2]])
-    return lr
-
-
-def resize(image, size):
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """MATLAB's imresize(image, size). image: uint8 [h, w, c]. size: (height, width). Returns uint8 [*size, c]."""
     if image.dtype != np.uint8 or image.ndim != 3:
         raise UserError(f"need a uint8 image [h, w, c], got {image.dtype} {image.shape}")
+    if min(*size, *image.shape) < 1:
+        raise UserError(f"need an image and a size of 1 pixel or more, got {image.shape} and {size}")
     for axis in np.argsort([size[0] / image.shape[0], size[1] / image.shape[1]], kind="stable"):
         image = _resize_axis(image, size[axis], axis)
     return image
+
+
+def _check_scale(scale):
+    if scale < 1:
+        raise UserError(f"scale must be 1 or above, got {scale}")
 
 
 def _resize_axis(image, size, axis):

@@ -1,4 +1,4 @@
-"""Reading and finding image files; every image is uint8 RGB [h, w, 3]."""
+"""Image files: reading and finding them; every image is uint8 RGB [h, w, 3]."""
 
 import os
 import pathlib
@@ -12,16 +12,16 @@ from keras_rfdn.data.system.errors import UserError
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 
-def read(path):
+def read(path: str | os.PathLike) -> np.ndarray:
     """Image file -> uint8 RGB [h, w, 3], upright by its EXIF orientation, transparency laid on white.
 
     Greyscale becomes three equal channels; 16-bit greyscale is scaled to 8 bits.
-    Raises UserError that names the file when it can't be decoded whole.
+    Raises UserError that names the file when it can't be decoded.
     """
     return to_rgb(open_upright(path))
 
 
-def open_upright(path):
+def open_upright(path: str | os.PathLike) -> Image.Image:
     """Image file -> Pillow image of the file's own mode, decoded, upright by its EXIF orientation. Errors: as read."""
     try:
         with Image.open(path) as image:
@@ -29,10 +29,12 @@ def open_upright(path):
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds for broken files, SyntaxError and struct.error among them
-        raise UserError(f"{path} is not a readable image ({error}); remove it, or replace it by a whole one") from error
+        raise UserError(
+            f"{path} is not a readable image ({error}); remove it, or replace it by an undamaged one"
+        ) from error
 
 
-def to_rgb(image):
+def to_rgb(image: Image.Image) -> np.ndarray:
     """Pillow image of any mode -> uint8 RGB [h, w, 3], transparency laid on white."""
     if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion would clip at 255
         return rgb_from_grey((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
@@ -42,12 +44,12 @@ def to_rgb(image):
     return np.asarray(image.convert("RGB"))
 
 
-def rgb_from_grey(grey):
+def rgb_from_grey(grey: np.ndarray) -> np.ndarray:
     """uint8 [h, w] -> uint8 [h, w, 3]."""
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def find(folder):
+def find(folder: str | os.PathLike) -> list[pathlib.Path]:
     """Image files in a folder and its subfolders, linked ones too, sorted by path, without half-written ones.
 
     Raises UserError when the folder is missing or holds no image.
@@ -55,8 +57,8 @@ def find(folder):
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name one that holds images")
-    found = (p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
-    paths = sorted(p for p in found if not files.is_temporary(p))
+    images = (p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
+    paths = sorted(p for p in images if not files.is_temporary(p))
     if not paths:
         packed = [path.name for path in sorted(folder.glob("*.zip"))]
         unpack = f", or unpack {', '.join(packed)} there" if packed else ""

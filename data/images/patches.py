@@ -1,16 +1,23 @@
 """Paired crops and the eight flips and quarter turns, on NumPy images."""
 
+import numpy as np
+
 LEFT_RIGHT, UPSIDE_DOWN, TRANSPOSED = 1, 2, 4  # bits of an orientation
 
 
-def crop(lr, hr, *, top, left, lr_patch, scale):
-    """The same square of both images, as views: lr [p, p, 3], hr [p*s, p*s, 3]. top, left, lr_patch: LR pixels."""
+def crop(
+    lr: np.ndarray, hr: np.ndarray, *, top: int, left: int, lr_patch: int, scale: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paired crop: the same square of both images, as views: lr [p, p, 3] and hr [p*s, p*s, 3].
+
+    top, left, lr_patch: LR pixels.
+    """
     y, x, size = top * scale, left * scale, lr_patch * scale
     return lr[top : top + lr_patch, left : left + lr_patch], hr[y : y + size, x : x + size]
 
 
-def orient(image, orientation):
-    """One of the eight flips and quarter turns of a [h, w, c] image; 0 leaves it as it is. Returns a view.
+def orient(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Flip or quarter turn, one of eight, of a [h, w, c] image; 0 leaves it as it is. Returns a view.
 
     orientation: 0..7, a sum of LEFT_RIGHT and UPSIDE_DOWN flips and TRANSPOSED.
     """
@@ -23,7 +30,7 @@ def orient(image, orientation):
     return image
 
 
-def copy_oriented(target, image, orientation):
+def copy_oriented(target: np.ndarray, image: np.ndarray, orientation: int) -> None:
     """Write orient(image, orientation) into target, [h, w, 3] of the same dtype, by the fastest way NumPy has."""
     turned = orient(image, orientation)
     if orientation & (LEFT_RIGHT | TRANSPOSED):

@@ -1,4 +1,4 @@
-"""Checks of a folder of training images: what is missing, unreadable, of a wrong size or too small."""
+"""Checks of training images in a folder: what is missing, unreadable, of a wrong size or too small."""
 
 import concurrent.futures
 import functools
@@ -14,14 +14,12 @@ from keras_rfdn.data.sources.downloads import Findings
 from keras_rfdn.data.system.errors import UserError
 
 FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
+MOST_NAMES = 20  # that one line lists
 
 
-NAMED = 20  # names that one line lists at most
-
-
-def check_folder(folder, scale, patch):
-    """Findings on a folder of images; every file is read. rows: as FOLDER_HEADER."""
-    found = Findings()
+def check_folder(folder: str | os.PathLike, scale: int, patch: int) -> Findings:
+    """Findings on a folder of images, every file of which is read. rows: as FOLDER_HEADER. patch: LR pixels."""
+    folder, found = pathlib.Path(folder), Findings()
     if not folder.is_dir():
         raise UserError(f"{folder} is neither div2k nor a folder")
     for path in sorted(folder.glob("*.zip")):
@@ -50,7 +48,7 @@ def _check_zip(path, found):
             f"{path}: {len(absent)} of {len(packed)} images are not unpacked: unzip it in {path.parent}"
         )
     elif packed:
-        found.notes.append(f"{path} is whole and unpacked; it is needed no more")
+        found.notes.append(f"{path} is undamaged and unpacked; it may be deleted")
 
 
 def _check_set(image_set, scale, patch, found):
@@ -66,11 +64,9 @@ def _check_set(image_set, scale, patch, found):
     unreadable, wrong, small = _read_all(image_set.files, scale, patch)
     found.problems += unreadable + wrong
     if unreadable:
-        found.notes.append(f"{name}: --skip_broken trains without what is unreadable")
+        found.notes.append(f"{name}: with skip_broken training leaves out what is unreadable")
     if small:
-        found.notes.append(
-            f"{name}: training leaves out {_some(small)}, with an LR side below {patch} pixels (--patch)"
-        )
+        found.notes.append(f"{name}: training leaves out {_some(small)}: an LR side is below a patch of {patch} pixels")
     found.rows.append(
         [
             name,
@@ -140,4 +136,4 @@ def _note_unread(folder, image_sets, found):
 
 def _some(names):
     names = list(names)
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")

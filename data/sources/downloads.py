@@ -1,6 +1,6 @@
-"""What lies in tensorflow-datasets' folder of DIV2K: zip files, unpacked images, records, and what stopped runs left.
+"""Downloads of DIV2K by tensorflow-datasets: zip files, unpacked images, records, and what stopped runs left.
 
-As tensorflow-datasets 4.9 keeps them, in DATA_DIR (by default ~/tensorflow_datasets):
+As tensorflow-datasets 4.9 keeps them, in $TFDS_DATA_DIR (by default ~/tensorflow_datasets):
 
     downloads/div2k/NAMEhash.zip and .zip.INFO   a download, named by its checksum. With both files there it is trusted
                                                  and never looked at again; without .INFO it is downloaded anew
@@ -12,6 +12,7 @@ As tensorflow-datasets 4.9 keeps them, in DATA_DIR (by default ~/tensorflow_data
 """
 
 import dataclasses
+import os
 import pathlib
 import zipfile
 
@@ -31,11 +32,11 @@ class Findings:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def check(scale, data_dir=None):
-    """Findings on DIV2K of one scale; rows are [what, state]."""
+def check(scale: int, data_dir: str | os.PathLike | None = None) -> Findings:
+    """Findings on DIV2K of one scale; rows are [what, state]. data_dir: as for div2k.load."""
     builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
-    folder = pathlib.Path(builder.data_dir)
-    downloads = folder.parents[2] / "downloads"
+    folder, root = pathlib.Path(builder.data_dir), div2k.root(builder)
+    downloads = root / "downloads"
     found = Findings()
     if builder.is_prepared():
         _check_records(builder, found)
@@ -47,26 +48,26 @@ def check(scale, data_dir=None):
             f"with what is unpacked and the records, DIV2K takes some {_disk_bytes(scale) / 1e9:.0f} GB of disk"
         )
     for pattern in ("downloads/div2k/*.tmp.*", "downloads/extracted/incomplete.*", "div2k/*/incomplete.*"):
-        for path in sorted(folder.parents[2].glob(pattern)):
+        for path in sorted(root.glob(pattern)):
             found.notes.append(
                 f"{path} ({_bytes_of(path) / 1e9:.1f} GB): left by a run that was stopped; may be deleted"
             )
     return found
 
 
-def archives(scale):
+def archives(scale: int) -> dict[str, checksums.UrlInfo]:
     """{URL: what tensorflow-datasets knows of the file: size, checksum, filename} of the four zip files of a scale."""
     builder_class = tfds.builder_cls("div2k")
     config = builder_class.builder_configs[f"bicubic_x{scale}"]
     return {url: builder_class.url_infos[url] for url in config.download_urls.values()}
 
 
-def known_archives():
+def known_archives() -> dict[str, checksums.UrlInfo]:
     """{file name: its size, checksum and file name} of all of DIV2K's zip files."""
     return {info.filename: info for info in tfds.builder_cls("div2k").url_infos.values()}
 
 
-def archive_fault(path, info=None):
+def archive_fault(path: pathlib.Path, info: checksums.UrlInfo | None = None) -> str | None:
     """Why a zip file can't be used, in words, or None. info: size and checksum that it should have, or None."""
     size = path.stat().st_size
     if info is not None and size != info.size:
@@ -101,7 +102,7 @@ def _check_archive(url, info, downloads, found):
     if fault:
         files = path if path == by_hand else f"it and {marker.name}"
         found.problems.append(f"{path} {fault}. Delete {files}; the next run downloads it again")
-    found.rows.append([info.filename, "broken" if fault else "whole"])
+    found.rows.append([info.filename, "broken" if fault else "undamaged"])
     _check_unpacked(downloads / "extracted" / f"ZIP.{path.name}", info.filename, found)
     return 0
 

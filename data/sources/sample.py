@@ -1,4 +1,4 @@
-"""A small set that needs no download: photographs inside the scikit-image package, and dead-leaves images.
+"""Sample images that need no download: photographs inside the scikit-image package, and dead-leaves images.
 
 The photographs are in the public domain or CC0 (scikit-image's data/README names each). Dead leaves are random discs
 covering each other, the classic statistical model of natural images (Lee, Mumford, Huang: Occlusion Models for
@@ -6,11 +6,13 @@ Natural Images, 2001); here they add edges of every angle and contrast.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import skimage.data
 
 from keras_rfdn.data.images import bicubic, image_files
+from keras_rfdn.data.sources.pair_source import Pair
 
 TRAIN = ("astronaut", "brick", "camera", "grass", "gravel", "hubble_deep_field", "rocket")
 VALID = ("chelsea", "coffee")
@@ -19,48 +21,48 @@ DEAD_LEAVES = 24
 
 @dataclasses.dataclass(frozen=True)
 class SamplePairs:
-    """A sized iterable of (name, lr, hr), as folders.FolderPairs, from names of photographs and a count."""
+    """PairSource of scikit-image's photographs, by their names, and a number of dead-leaves images."""
 
     photographs: tuple[str, ...]
     dead_leaves: int
     scale: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.photographs) + self.dead_leaves
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Pair]:
         for name in self.photographs:
             yield _pair(name, photograph(name), self.scale)
         for seed in range(self.dead_leaves):
             yield _pair(f"dead_leaves_{seed}", dead_leaves(384, seed=seed), self.scale)
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         return f"sample-{'-'.join(self.photographs)}-{self.dead_leaves}-x{self.scale}"
 
 
-def train(scale):
+def train(scale: int) -> SamplePairs:
     return SamplePairs(TRAIN, DEAD_LEAVES, scale)
 
 
-def photographs(scale):
+def photographs(scale: int) -> SamplePairs:
     """The training photographs alone."""
     return SamplePairs(TRAIN, 0, scale)
 
 
-def valid(scale):
+def valid(scale: int) -> SamplePairs:
     return SamplePairs(VALID, 0, scale)
 
 
-def photograph(name):
+def photograph(name: str) -> np.ndarray:
     """A photograph of scikit-image by its name -> uint8 RGB [h, w, 3]."""
     image = getattr(skimage.data, name)()
     return np.ascontiguousarray(image_files.rgb_from_grey(image) if image.ndim == 2 else image)
 
 
-def dead_leaves(size, *, seed):
-    """Discs of random place, colour and radius (density ~ radius^-3), the later ones in front -> uint8 [size, size, 3].
+def dead_leaves(size: int, *, seed: int) -> np.ndarray:
+    """Dead-leaves image: discs of random place, colour and radius, the later ones in front. uint8 [size, size, 3].
 
-    Drawn at twice the size and halved, so that edges are smooth.
+    A radius has density ~ radius^-3. Drawn at twice the size and halved, so that edges are smooth.
     """
     rng = np.random.default_rng(seed)
     big, smallest, largest, discs = 2 * size, 4, size, 4000

@@ -1,4 +1,4 @@
-"""From a source of image pairs to an endless `tf.data` stream of training batches.
+"""Input pipeline: from a source of image pairs to an endless `tf.data` stream of training batches.
 
     source ("div2k", "sample" or a folder) -> cache (memory or a file) -> random patches -> batches
 
@@ -20,74 +20,81 @@ from absl import logging
 
 from keras_rfdn.data.images import patches
 from keras_rfdn.data.sources import div2k, folders, sample
+from keras_rfdn.data.sources.pair_source import Pair, PairSource
 from keras_rfdn.data.system import files, memory
 from keras_rfdn.data.system.errors import UserError
+
+CachedPairs = list[tuple[np.ndarray, np.ndarray]]  # (lr, hr), uint8
 
 WORKERS = 8  # a batch is copied outside Python's lock, but for some 5 % of its time
 MEMORY_SHARE = 0.9  # of what is free may be decoded images; training wants some, too
 
 
-def sources(name, scale, *, data_dir=None, valid=None, valid_images=10, skip_broken=False):
-    """(training source, validation source), sized iterables of (name, lr, hr).
+def sources(
+    data: str, scale: int, *, valid: str | None = None, valid_images: int = 10, skip_broken: bool = False
+) -> tuple[PairSource, PairSource]:
+    """Image sources by name: (training source, validation source).
 
-    name: "div2k", "sample" or a folder of images. valid: a folder to validate on; by default DIV2K's and sample's own
+    data: "div2k", "sample" or a folder of images. valid: a folder to validate on; by default DIV2K's and sample's own
     validation images (DIV2K_valid_HR in a folder, too), and for other folders a tenth of the files, valid_images at
-    most. What is validated on is not trained on.
+    most. What is validated on is not trained on, unless valid names the same files.
     """
     if valid is not None:
         valid_source = folders.find_pairs(valid, scale, skip_broken=skip_broken)
-    if name == "sample":
+    if data == "sample":
         return sample.train(scale), valid_source if valid else sample.valid(scale)
-    if name == "div2k":
-        load = functools.partial(div2k.load, scale, data_dir=data_dir)
-        return load(split="train"), valid_source if valid else load(split="validation")
-    if not pathlib.Path(name).is_dir():
-        raise UserError(f"--data {name} is neither div2k, nor sample, nor a folder")
-    source, published = folders.find_pairs(name, scale, skip_broken=skip_broken).split_published()
+    if data == "div2k":
+        return div2k.load(scale, "train"), valid_source if valid else div2k.load(scale, "validation")
+    if not pathlib.Path(data).is_dir():
+        raise UserError(f"data must be div2k, sample or a folder of images, got {data}")
+    train_source, published = folders.find_pairs(data, scale, skip_broken=skip_broken).split_published()
+    if not len(train_source):  # DIV2K_valid_HR alone is a folder like any other
+        train_source, published = published, train_source
     if valid is not None:
-        return source, valid_source
-    if len(source) and len(published):
-        return source, published
-    source = source if len(source) else published
-    if len(source) < 2:
-        raise UserError(f"{name} holds a single image and validation needs one too; add images or name --valid")
-    return source.split(min(valid_images, max(1, len(source) // 10)))
+        return train_source, valid_source
+    if len(published):
+        return train_source, published
+    if len(train_source) < 2:
+        raise UserError(f"{data} holds a single image and validation needs one too; add images, or name a folder valid")
+    return train_source.split(min(valid_images, max(1, len(train_source) // 10)))
 
 
-def validation_images(source, count):
-    """The first `count` images of a validation source: [(name, lr, hr)]. Raises UserError when there is none."""
+def validation_images(source: PairSource, count: int) -> list[Pair]:
+    """Validation images, the first `count` of a source. Raises UserError when there is none."""
+    if count < 1:
+        raise UserError(f"need 1 validation image or more, got {count}")
     images = list(itertools.islice(source, count))
     if not images:
-        raise UserError("no validation image could be read; name a folder of images with --valid")
+        raise UserError("no validation image could be read; name a folder of readable images to validate on")
     return images
 
 
-def cache(source, where="memory", *, smallest=1):
-    """Decode a source once. Returns a list of (lr, hr), uint8 [h, w, 3] and [scale*h, scale*w, 3].
+def cache(source: PairSource, where: str | os.PathLike = "memory", *, smallest: int = 1) -> CachedPairs:
+    """Cache of decoded images: (lr, hr), uint8 [h, w, 3] and [scale*h, scale*w, 3], of a source that is read once.
 
     where: "memory", or a folder for a cache file that is mapped, not read, so it may be larger than memory; the next
-    run with the same images finds it there. smallest: LR pixels, as for at_least. Raises UserError as that does, and
+    run with the same images finds it there. smallest: LR pixels, as for drop_small. Raises UserError as that does, and
     when memory will not hold all images.
     """
     return drop_small(_in_memory(source) if where == "memory" else _in_file(source, pathlib.Path(where)), smallest)
 
 
-def drop_small(pairs, smallest):
-    """Those of a cache's pairs whose LR sides have `smallest` pixels or more; the others are counted in the log.
+def drop_small(pairs: CachedPairs, smallest: int) -> CachedPairs:
+    """Cached pairs without those that have an LR side below `smallest` pixels, which are counted in the log.
 
     Raises UserError when none is left.
     """
-    kept = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
-    if len(kept) < len(pairs):
-        left_out = len(pairs) - len(kept)
+    large = [(lr, hr) for lr, hr in pairs if min(lr.shape[:2]) >= smallest]
+    if len(large) < len(pairs):
+        left_out = len(pairs) - len(large)
         logging.info("%d of %d images left out: an LR side is below %d pixels", left_out, len(pairs), smallest)
-    if not kept:
-        raise UserError(f"no image has LR sides of {smallest} pixels or more; use a smaller --patch or larger images")
-    return kept
+    if not large:
+        raise UserError(f"no image has LR sides of {smallest} pixels or more; use smaller patches or larger images")
+    return large
 
 
 def _in_memory(source):
-    """Every pair; stops as soon as those decoded, by their mean, foretell more than the memory that was available."""
+    """Every pair. Stops early when the mean size of those decoded so far says that all will not fit into memory."""
     available, pairs, total = memory.available(), [], 0
     for _, lr, hr in _progress(source):
         pairs.append((lr, hr))
@@ -97,7 +104,7 @@ def _in_memory(source):
         if available is not None and needed > MEMORY_SHARE * available:
             raise UserError(
                 f"{len(source)} decoded images need some {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory "
-                f"are free; say --cache FOLDER to keep them in a file there instead, which is mapped and not read"
+                f"are free; give cache a folder to keep them in a file there instead, which is mapped and not read"
             )
     return pairs
 
@@ -107,13 +114,12 @@ def _in_file(source, folder):
     pixels, index_file = folder / f"{source.fingerprint()}.pixels", folder / f"{source.fingerprint()}.json"
     if not index_file.exists():
         index = []
-        with files.atomic_write(pixels) as partial, open(partial, "wb") as out:
+        with files.atomic_write(pixels) as temporary, open(temporary, "wb") as out:
             for _, *pair in _progress(source):
                 for image in pair:
                     index.append((out.tell(), image.shape))
                     out.write(np.ascontiguousarray(image))
-        with files.atomic_write(index_file) as partial:
-            partial.write_text(json.dumps(index))
+        files.write_text(index_file, json.dumps(index))
     # As a plain array: a slice of np.memmap takes microseconds more.
     mapped = np.asarray(np.memmap(pixels, np.uint8, mode="r")) if pixels.stat().st_size else np.empty(0, np.uint8)
     arrays = [
@@ -127,8 +133,10 @@ def _progress(source):
     return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20 or None)
 
 
-def batch_at(step, pairs, *, lr_patch, batch, seed, shard=0, shards=1):
-    """The training batch of one step: (lr uint8 [n, p, p, 3], hr uint8 [n, p*scale, p*scale, 3]), n = batch / shards.
+def batch_at(
+    step: int, pairs: CachedPairs, *, lr_patch: int, batch: int, seed: int, shard: int = 0, shards: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training batch of one step: (lr uint8 [n, p, p, 3], hr uint8 [n, p*scale, p*scale, 3]), n = batch / shards.
 
     Every image comes once per epoch, in an order shuffled anew each epoch; place, flips and quarter turns are random.
     batch is that of all shards together: the shards' parts, one after another, are the batch of shards=1.
@@ -162,15 +170,33 @@ def _epoch_order(count, seed, epoch):
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def stream(pairs, *, lr_patch, batch, seed=0, start=0, shard=0, shards=1, workers=None):
+def stream(
+    pairs: CachedPairs,
+    *,
+    lr_patch: int,
+    batch: int,
+    seed: int = 0,
+    start: int = 0,
+    shard: int = 0,
+    shards: int = 1,
+    workers: int | None = None,
+) -> tf.data.Dataset:
     """Endless `tf.data.Dataset` of (lr, hr) batches, uint8, from the batch of step `start` on.
 
     pairs: from `cache`. lr_patch: LR pixels. batch: patches of all shards together. shard: 0..shards-1, which part of
     each batch to yield, for data-parallel training; the parts, one after another, are the batch of shards=1. workers:
     threads that make batches, by default one a core, WORKERS at most.
     Deterministic: the same arguments give the same batches, whatever the workers.
-    Raises UserError when shards do not divide the batch or an image is smaller than a patch.
+    Raises UserError when there is no image or one is smaller than a patch, when shards do not divide the batch, and
+    for numbers that are not above 0.
     """
+    for name, value in (("lr_patch", lr_patch), ("batch", batch), ("shards", shards)):
+        if value < 1:
+            raise UserError(f"{name} must be above 0, got {value}")
+    if start < 0:
+        raise UserError(f"start must be 0 or above, got {start}")
+    if not pairs:
+        raise UserError("no image to make batches of")
     if not 0 <= shard < shards:
         raise UserError(f"need a shard from 0 to {shards - 1}, below the number of shards, got {shard}")
     if batch % shards:

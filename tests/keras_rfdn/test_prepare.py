@@ -66,7 +66,7 @@ def test_every_broken_file_is_named(benchmark_set):
     ):
         assert sum(wanted in problem for problem in found.problems) == 1, wanted
     assert len(found.problems) == 5
-    assert found.notes == ["HR: --skip_broken trains without what is unreadable"]
+    assert found.notes == ["HR: with skip_broken training leaves out what is unreadable"]
 
 
 def test_images_below_a_patch_are_only_noted(benchmark_set):
@@ -74,7 +74,7 @@ def test_images_below_a_patch_are_only_noted(benchmark_set):
     save(benchmark_set / "LR_bicubic/X4/dx4.png", 8, 10)
     found = prepare.main(PrepareConfig(str(benchmark_set), patch=8))
     assert found.rows == [["HR", 4, "", 4, 0, 0, 3]]
-    assert found.notes == ["HR: training leaves out a.png, b.png, c.png, with an LR side below 8 pixels (--patch)"]
+    assert found.notes == ["HR: training leaves out a.png, b.png, c.png: an LR side is below a patch of 8 pixels"]
 
 
 def test_images_that_div2k_lacks(tmp_path):
@@ -112,7 +112,7 @@ def test_zip_files(benchmark_set):
     (benchmark_set / "HR/c.png").rename(benchmark_set / "HR/d.png")
     (benchmark_set / "LR_bicubic/X4/cx4.png").rename(benchmark_set / "LR_bicubic/X4/dx4.png")
     found = check(benchmark_set)
-    assert found.notes == [f"{benchmark_set / 'unpacked.zip'} is whole and unpacked; it is needed no more"]
+    assert found.notes == [f"{benchmark_set / 'unpacked.zip'} is undamaged and unpacked; it may be deleted"]
     for wanted in (
         "packed.zip: 1 of 2 images are not unpacked",
         "short.zip is no whole zip file",
@@ -139,7 +139,7 @@ def test_the_command_ends_with_2_when_something_is_broken(benchmark_set, root):
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "a.png is not a readable image" in done.stdout
-    assert done.stderr.splitlines()[-1] == f"error: {benchmark_set} is not whole; problems named above: 1"
+    assert done.stderr.splitlines()[-1] == f"error: {benchmark_set} is not ready for training; problems named above: 1"
 
 
 def test_wrong_arguments(tmp_path):
@@ -147,5 +147,7 @@ def test_wrong_arguments(tmp_path):
         prepare.main(PrepareConfig(str(tmp_path / "absent")))
     with pytest.raises(ValueError, match="--download is for div2k"):
         prepare.main(PrepareConfig(str(tmp_path), download=True))
-    with pytest.raises(ValueError, match="--scale must be 2, 3 or 4, got 5"):
+    with pytest.raises(ValueError, match="--scale must be one of 2, 3, 4, got 5"):
         prepare.main(PrepareConfig(str(tmp_path), scale=5))
+    with pytest.raises(ValueError, match="--patch must be above 0, got 0"):
+        prepare.main(PrepareConfig(str(tmp_path), patch=0))

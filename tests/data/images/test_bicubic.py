@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from keras_rfdn.data.images import bicubic, image_files
@@ -82,21 +81,6 @@ def test_the_smaller_factor_goes_first_and_rows_on_a_tie(rng, size, between):
     np.testing.assert_array_equal(bicubic.resize(image, size), bicubic.resize(bicubic.resize(image, between), size))
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_dataset_map_equals_eager(rng, scale):
-    hr = rng.integers(0, 256, (24, 36, 3), dtype=np.uint8)
-    dataset = tf.data.Dataset.from_tensors(hr).map(lambda x: bicubic.downscale_tf(x, scale))
-    assert dataset.element_spec == tf.TensorSpec((24 // scale, 36 // scale, 3), tf.uint8)
-    np.testing.assert_array_equal(next(iter(dataset)), bicubic.downscale(hr, scale))
-
-
-def test_dataset_map_of_unknown_sizes(rng):
-    hr = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    dataset = tf.data.Dataset.from_generator(lambda: [hr], output_signature=tf.TensorSpec((None, None, 3), tf.uint8))
-    lr = next(iter(dataset.map(lambda x: bicubic.downscale_tf(x, 4))))
-    np.testing.assert_array_equal(lr, bicubic.downscale(hr, 4))
-
-
 def test_modcrop_cuts_at_the_bottom_and_right():
     image = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
     np.testing.assert_array_equal(bicubic.modcrop(image, 4), image[:4, :8])
@@ -107,3 +91,12 @@ def test_errors_say_what_was_needed():
         bicubic.downscale(np.zeros((8, 10, 3), np.uint8), 4)
     with pytest.raises(ValueError, match=r"uint8 image .* got float32"):
         bicubic.resize(np.zeros((8, 8, 3), np.float32), (4, 4))
+    with pytest.raises(ValueError, match=r"size of 1 pixel or more, got \(8, 8, 3\) and \(0, 4\)"):
+        bicubic.resize(np.zeros((8, 8, 3), np.uint8), (0, 4))
+
+
+@pytest.mark.parametrize("function", [bicubic.downscale, bicubic.upscale, bicubic.modcrop])
+@pytest.mark.parametrize("scale", [0, -2])
+def test_no_scale_below_1(function, scale):
+    with pytest.raises(ValueError, match=f"scale must be 1 or above, got {scale}"):
+        function(np.zeros((8, 8, 3), np.uint8), scale)

@@ -55,8 +55,9 @@ def test_pairs_by_way_of_real_records(tmp_path, hr_images, scale):
 
 
 @pytest.mark.usefixtures("small_div2k")
-def test_sources_are_the_two_splits(tmp_path):
-    train, valid = pipeline.sources("div2k", 4, data_dir=tmp_path)
+def test_sources_are_the_two_splits(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))  # where TFDS_DATA_DIR was read
+    train, valid = pipeline.sources("div2k", 4)
     assert (len(train), len(valid)) == (2, 1)
     assert [name for name, _, _ in valid] == ["validation_0000"]
     assert [name for name, _, _ in train] == ["train_0000", "train_0001"]
@@ -84,5 +85,5 @@ def test_a_failed_download_tells_the_ways_out(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", fail)
     with pytest.raises(ValueError, match="no route to host") as caught:
         div2k.load(4, "train", data_dir=tmp_path)
-    for way_out in (str(tmp_path), "--data_dir", "--data FOLDER", "--data sample"):
+    for way_out in (str(tmp_path), "TFDS_DATA_DIR", "a folder with DIV2K_train_HR", '"sample"'):
         assert way_out in str(caught.value)

@@ -36,6 +36,12 @@ def small_div2k(monkeypatch, tmp_path, rng):
     return tmp_path
 
 
+@pytest.fixture
+def default_folder(monkeypatch):
+    """default_folder(path): as if TFDS_DATA_DIR had named it when tensorflow-datasets was imported."""
+    return lambda path: monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(path))
+
+
 def _no_network(_, resource):
     raise ConnectionError(f"would download {resource.url.rsplit('/', 1)[1]}")
 
@@ -85,11 +91,11 @@ def load(folder):
 
 
 @pytest.mark.parametrize("put", [by_hand, downloaded])
-def test_zip_files_that_are_there_are_taken(small_div2k, put):
+def test_zip_files_that_are_there_are_taken(small_div2k, put, default_folder):
     put(small_div2k)
-    assert [state for _, state in downloads.check(SCALE, small_div2k).rows] == ["not there yet", *["whole"] * 4]
-    config = prepare.PrepareConfig("div2k", data_dir=str(small_div2k), download=True)
-    found = prepare.main(config)
+    assert [state for _, state in downloads.check(SCALE, small_div2k).rows] == ["not there yet", *["undamaged"] * 4]
+    default_folder(small_div2k)
+    found = prepare.main(prepare.PrepareConfig("div2k", download=True))
     assert (found.rows, found.problems, found.notes) == (RECORDS, [], [])
     assert [(lr.shape, hr.shape) for _, lr, hr in load(small_div2k)] == [((8, 12, 3), (32, 48, 3))] * 3
 
@@ -165,13 +171,14 @@ def test_images_missing_from_what_was_unpacked(small_div2k):
     assert len(load(small_div2k)) == 2  # and nothing would have been said
 
 
-def test_truncated_records(small_div2k):
+def test_truncated_records(small_div2k, default_folder):
     by_hand(small_div2k)
     load(small_div2k)
     (records,) = (small_div2k / f"div2k/bicubic_x{SCALE}").rglob("*train*tfrecord*")
     truncate(records)
-    with pytest.raises(ValueError, match="div2k is not whole"):
-        prepare.main(prepare.PrepareConfig("div2k", data_dir=str(small_div2k)))
+    default_folder(small_div2k)
+    with pytest.raises(ValueError, match="div2k is not ready for training"):
+        prepare.main(prepare.PrepareConfig("div2k"))
     (problem,) = downloads.check(SCALE, small_div2k).problems
     assert "2 of 3 train images can be read (DataLossError)" in problem
 
@@ -192,5 +199,5 @@ def test_what_stopped_runs_left_is_named(small_div2k):
 
 def test_unpacked_images_are_no_download_folder(small_div2k):
     (small_div2k / "DIV2K_train_HR").mkdir()
-    with pytest.raises(ValueError, match=r"images unpacked already; say --data "):
+    with pytest.raises(ValueError, match=r"images unpacked already; name that folder as the data"):
         load(small_div2k)

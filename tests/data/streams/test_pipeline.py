@@ -156,6 +156,33 @@ def test_stream_refuses_small_images():
         pipeline.stream(coordinates(2), lr_patch=21, batch=1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"batch": 0}, "batch must be above 0, got 0"),
+        ({"batch": -4}, "batch must be above 0, got -4"),
+        ({"lr_patch": 0}, "lr_patch must be above 0, got 0"),
+        ({"shards": 0}, "shards must be above 0, got 0"),
+        ({"start": -1}, "start must be 0 or above, got -1"),
+    ],
+)
+def test_stream_refuses_counts_that_are_none(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        pipeline.stream(coordinates(1), **{"lr_patch": 8, "batch": 4} | arguments)
+
+
+def test_stream_of_no_image():
+    with pytest.raises(ValueError, match="no image to make batches of"):
+        pipeline.stream([], lr_patch=8, batch=4)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_validation_needs_an_image(count):
+    with pytest.raises(ValueError, match=f"need 1 validation image or more, got {count}"):
+        pipeline.validation_images(Source([(8, 8)]), count)
+    assert len(pipeline.validation_images(Source([(8, 8)] * 3), 2)) == 2
+
+
 def test_file_cache_equals_memory_and_is_reused(tmp_path):
     source = Source([(20, 24), (32, 20), (16, 16)])
     memory, file = pipeline.cache(source), pipeline.cache(source, tmp_path / "cache")
@@ -194,7 +221,7 @@ def test_memory_that_will_not_hold_the_images_is_refused_early(monkeypatch, tmp_
     with pytest.raises(ValueError, match="image 1 is broken"):  # they fit: decoding went on
         pipeline.cache(source)
     monkeypatch.setattr(memory, "available", lambda: int(0.99 * count * pair_bytes / pipeline.MEMORY_SHARE))
-    with pytest.raises(ValueError, match=r"100 decoded images need some .* GB .* --cache FOLDER"):
+    with pytest.raises(ValueError, match=r"100 decoded images need some .* GB .* give cache a folder"):
         pipeline.cache(source)
     assert len(pipeline.cache(Source([(16, 16)] * count), tmp_path)) == count
     monkeypatch.setattr(memory, "available", lambda: None)
@@ -224,8 +251,11 @@ def test_sources_of_a_folder(tmp_path):
 
 
 def test_sources_that_are_none(tmp_path):
-    with pytest.raises(ValueError, match="neither div2k, nor sample, nor a folder"):
+    with pytest.raises(ValueError, match="data must be div2k, sample or a folder of images, got set5"):
         pipeline.sources("set5", 4)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="a single image"):
         pipeline.sources(str(tmp_path), 4)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match="valid_count must be 1 or above, got 0"):
+        pipeline.sources(str(tmp_path), 4, valid_images=0)
