@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from keras_rfdn.training import recipes
+
 PACKAGES = {"keras_rfdn.data": "data", "keras_rfdn.tflite": "tflite"}
 COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<path>[\w/]+\.py))(?P<words>[^#\n`]*)")
 
@@ -96,3 +98,11 @@ def test_every_documented_make_target_exists(root):
 
 def test_build_notes_stay_short(root):
     assert len(pathlib.Path(root / "BUILD_NOTES.md").read_text().splitlines()) <= 300
+
+
+def test_the_table_of_recipes_is_complete(root):
+    text = (root / "docs/training.md").read_text()
+    for name, recipe in recipes.RECIPES.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
+        assert recipe.expected in row
+    assert text.count("\n| `paper-") + text.count("\n| `aim2020-") == len(recipes.RECIPES)
