@@ -1,4 +1,4 @@
-"""How long an update takes, beside PyTorch's of the same network, and where the time goes:
+"""Training step time: how long an update takes, beside PyTorch's of the same network, and where the time goes.
 
     python -m benchmarks.train_step --batch 16 --patch 32
     python -m benchmarks.train_step --profile
@@ -19,68 +19,68 @@ import tempfile
 import time
 
 import numpy as np
-import simple_parsing
 import tensorflow as tf
 
-from keras_rfdn import train
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import StoppedError, UserError
+from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import variant
-from keras_rfdn.training import recipes
+from keras_rfdn.training.recipes import Stage
 from keras_rfdn.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)
-class StepTimeConfig:
+class TrainStepConfig:
     """Time updates of a network."""
 
     variant: str = "e-rfdn"  # a row of keras_rfdn.networks.config.VARIANTS
     scale: int = 4  # 2, 3 or 4
-    batch: int = 16
-    patch: int = 32  # LR pixels
-    mixed_precision: str = simple_parsing.choice(*models.POLICIES, default="float32")  # compute type of both
-    rounds: int = 15  # timed updates of each
-    warmup: int = 3  # updates of each before
+    batch: int = number(16, least=1)
+    patch: int = number(32, least=1)  # LR pixels
+    mixed_precision: str = choice(*models.POLICIES, default="float32")  # compute type of both
+    rounds: int = number(15, least=1)  # timed updates of each
+    warmup: int = number(3, least=1)  # updates of each before
     profile: bool = False  # add the operations of an update that take longest
     json: str | None = None  # file for all that was measured
 
 
-def main(config):
-    """Prints a table and returns what --json writes.
+@dataclasses.dataclass(frozen=True)
+class StepTimes:
+    """What --json writes."""
 
-    A dictionary of the settings, cpu_count, onednn (whether it was asked for), seconds and ratio ({framework: list, and
-    median of its quotients to TensorFlow's of the same round}), and profile (of _profile, or None).
-    """
-    if min(config.batch, config.patch, config.rounds, config.warmup) < 1:
-        raise UserError("--batch, --patch, --rounds and --warmup must be 1 or more")
+    settings: TrainStepConfig
+    cpu_count: int
+    onednn: str | None  # TF_ENABLE_ONEDNN_OPTS
+    seconds: dict[str, list[float]]  # {framework: of each update}
+    ratio: dict[str, float]  # {framework: to TensorFlow's time in the same round, median over rounds}
+    profile: dict[str, float] | None  # {operation: milliseconds an update, summed over threads}
+
+
+def main(config):
+    """Prints a table and returns the StepTimes, which --json writes."""
+    check_fields(config)
     with tempfile.TemporaryDirectory() as folder:
-        ours, model = _tensorflow(config, pathlib.Path(folder))
-        updates = {"TensorFlow": ours}
+        update, model = _tensorflow_update(config, pathlib.Path(folder))
+        updates = {"TensorFlow": update}
         if importlib.util.find_spec("torch"):
-            updates["PyTorch"] = _pytorch(config, model)
+            updates["PyTorch"] = _torch_update(config, model)
         seconds = _interleaved(updates, config)
-        profile = _profile(ours, folder) if config.profile else None
+        profile = _profile(update, folder) if config.profile else None
     ratios = {name: _ratio(times, seconds["TensorFlow"]) for name, times in seconds.items()}
-    result = {
-        **dataclasses.asdict(config),
-        "cpu_count": os.cpu_count(),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
-        "seconds": seconds,
-        "ratio": ratios,
-        "profile": profile,
-    }
+    result = StepTimes(config, os.cpu_count(), os.environ.get("TF_ENABLE_ONEDNN_OPTS"), seconds, ratios, profile)
     rows = [
         [name, f"{statistics.median(times):.3f}", f"{min(times):.3f}", f"{ratios[name]:.2f}"]
         for name, times in seconds.items()
     ]
     print(text_table(["an update", "s, median", "s, least", "to TensorFlow"], rows))
     if profile:
-        print(text_table(["operation", "ms", "of all"], _shares(profile)))
+        total, longest = sum(profile.values()), list(profile.items())[:15]
+        print(text_table(["operation", "ms", "of all"], [[o, f"{ms:.1f}", f"{ms / total:.1%}"] for o, ms in longest]))
     if config.json:
-        files.write_json(config.json, result)
+        files.write_json(config.json, dataclasses.asdict(result))
     return result
 
 
@@ -92,25 +92,23 @@ def _batch(config):
     )
 
 
-def _tensorflow(config, folder):
+def _tensorflow_update(config, folder):
     """(function that makes one update, the Keras model)."""
-    settings = train.TrainConfig(
-        variant=config.variant, scale=config.scale, batch=config.batch, patch=config.patch,
-        mixed_precision=config.mixed_precision,
-    )  # fmt: skip
-    trainer = Trainer(variant(config.variant, config.scale), recipes.stages(settings), [], settings, folder)
+    stages = (Stage(batch=config.batch, patch=config.patch),)
+    model_config = variant(config.variant, config.scale)
+    trainer = Trainer(model_config, stages, [], folder, precision=config.mixed_precision)
     batch = tuple(map(tf.constant, _batch(config)))
     return lambda: float(trainer.update(batch, 0)), trainer.model
 
 
-def _pytorch(config, model):
+def _torch_update(config, model):
     """Function that makes one update of a PyTorch network with the weights of a Keras model."""
     import torch
 
     from benchmarks import to_torch
 
     torch.set_num_threads(os.cpu_count())
-    network = to_torch.Network(model).to(memory_format=torch.channels_last)
+    network = to_torch.TorchNetwork(model).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 5e-4, (0.9, 0.999), 1e-8)
     lr, hr = (
         torch.from_numpy(images).float().permute(0, 3, 1, 2).to(memory_format=torch.channels_last)
@@ -147,8 +145,8 @@ def _interleaved(updates, config):
     return seconds
 
 
-def _ratio(times, to):
-    return statistics.median(ours / theirs for ours, theirs in zip(times, to, strict=True))
+def _ratio(times, others):
+    return statistics.median(own / other for own, other in zip(times, others, strict=True))
 
 
 PROFILED = 5  # updates
@@ -174,10 +172,5 @@ def _profile(update, folder):
     return dict(milliseconds.most_common())
 
 
-def _shares(profile, count=15):
-    total = sum(profile.values())
-    return [[name, f"{ms:.1f}", f"{ms / total:.1%}"] for name, ms in list(profile.items())[:count]]
-
-
 if __name__ == "__main__":
-    command.run(main, StepTimeConfig)
+    command.run(main, TrainStepConfig)

@@ -29,7 +29,7 @@ import tensorflow as tf
 from keras_rfdn import train
 from keras_rfdn.cli import command
 from keras_rfdn.networks import config
-from keras_rfdn.training import recipes
+from keras_rfdn.training import loop, recipes
 from keras_rfdn.training.recipes import Stage
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)))
@@ -40,7 +40,8 @@ recipes.RECIPES["tiny"] = recipes.Recipe(
         Stage(steps=6, batch=2, patch=20, learning_rate=1e-3, schedule="constant", loss="charbonnier"),
     ),
 )
-command.run(train.main, train.TrainConfig, preset=recipes.preset)
+loop.LOG_EVERY = 1
+command.run(train.main, train.TrainConfig, preset=train.preset)
 """
 
 
@@ -134,7 +135,7 @@ def start_training(root, photos, tmp_path):
     started = []
 
     def start(workdir, *words, **options):
-        words = ["--recipe", "tiny", "--data", photos, "--workdir", workdir, "--log_every", 1, *words]
+        words = ["--recipe", "tiny", "--data", photos, "--workdir", workdir, *words]
         started.append(Training(root, tmp_path / f"log{len(started)}", words, **options))
         return started[-1]
 

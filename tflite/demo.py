@@ -15,6 +15,7 @@ from PIL import Image
 from keras_rfdn import train
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import sample
@@ -31,12 +32,13 @@ class DemoConfig:
     """Train E-RFDN x4 shortly, make TFLite files of it and compare them with bicubic and the original."""
 
     out: str = "demo"  # folder for all that is made
-    steps: int = 1000  # updates, of 8 patches of 32x32 LR pixels each
-    rounds: int = 20  # timed runs of each TFLite file
+    steps: int = number(1000, above=0)  # updates, of 8 patches of 32x32 LR pixels each
+    rounds: int = number(20, above=0)  # timed runs of each TFLite file
 
 
 def main(config):
     """Prints one table and returns its rows; writes pictures, models and scores into config.out."""
+    check_fields(config)
     out = pathlib.Path(config.out)
     photographs = _write_photographs(out / "photographs")
     _say(1, "train E-RFDN x4 on photographs of scikit-image and dead leaves")
@@ -54,7 +56,6 @@ def main(config):
             schedule="cosine",
             warmup=50,
             validate_every=max(1, config.steps // 4),
-            log_every=max(1, min(50, config.steps // 4)),
         )
     )
     _say(2, "convert to TFLite, float32 and fully integer")
@@ -86,18 +87,16 @@ def main(config):
     _, lr, hr = pairs[0]
     draw({name: function(lr) for name, function in functions.items()} | {"original": hr}, picture, crop=CROP)
 
-    facts = {"float": latency["models"][0], "int8": latency["models"][1]}
+    facts = {"float": latency.models[0], "int8": latency.models[1]}
     rows = []
     for name, function in functions.items():
         score = scoring.mean(list(scoring.evaluate(function, pairs, SCALE).values()))
         fact = facts.get(name)
-        cells = [f"{fact['median_ms']:.0f}", f"{fact['size_bytes'] / 1e6:.2f}"] if fact else ["", ""]
+        cells = [f"{fact.latency.median_ms:.0f}", f"{fact.size_bytes / 1e6:.2f}"] if fact else ["", ""]
         rows.append([name, f"{score.psnr:.2f}", f"{score.ssim:.4f}", *cells])
     print(f"\nE-RFDN x4 after {config.steps} steps, on {len(pairs)} photographs that it was not trained on")
     print(text_table(["", "PSNR dB", "SSIM", "ms", "MB"], rows))
-    print(
-        f"int8 loses {loss['mean']['loss_db']:.3f} dB and takes {latency['models'][1]['ratio']:.2f} of the float time"
-    )
+    print(f"int8 loses {loss.mean.loss_db:.3f} dB and takes {latency['models'][1]['ratio']:.2f} of the float time")
     print(f"picture: {picture}")
     return rows
 
@@ -121,8 +120,8 @@ def draw(versions, path, *, crop):
     """
     top, left, side = crop
     crop = slice(top, top + side), slice(left, left + side)
-    panels = [panels.panel(image[crop], name, factor=2) for name, image in versions.items()]
-    panels.write(np.concatenate(panels, axis=1), path)
+    versions = [panels.panel(image[crop], name, factor=2) for name, image in versions.items()]
+    panels.write(np.concatenate(versions, axis=1), path)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,45 @@
-"""The states that a run resumes from, in its workdir: two of them, so that one cut short gives way to the other."""
+"""Checkpoints that a run resumes from, in its workdir: the newest two, in case one was cut short."""
 
 import contextlib
+import pathlib
 import shutil
 import time
 
 import tensorflow as tf
 from absl import logging
 
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.training import workdir
 
 
 class CheckpointManager:
-    """What a run is made of (parts: a tf.train.Checkpoint, with a step among them) and where it is saved.
+    """tf.train.CheckpointManager whose files are complete, on the disk, or passed over.
 
-    folder: the workdir. If it has a state, the parts take the newest that can be read. otherwise: what the user may do
-    when none can be read. Raises StoppedError then.
+    folder: the workdir. If it has a state, the parts take the newest that can be read. hint: what the user may do when
+    none can be read, for which StoppedError is raised. parts: what a run is made of, a step among them.
     """
 
-    def __init__(self, folder, *, otherwise, **parts):
+    def __init__(self, folder: pathlib.Path, *, hint: str, **parts):
         self.folder = folder / workdir.STATE
         self.parts = tf.train.Checkpoint(**parts)
         self.manager = tf.train.CheckpointManager(self.parts, self.folder, max_to_keep=2)
-        self._restore(otherwise)
+        self._restore(hint)
         self._saved_at = time.monotonic()
 
     @property
-    def latest(self):
+    def latest(self) -> str | None:
         """Path of the newest saved state, or None."""
         return self.manager.latest_checkpoint
 
     def save(self):
-        """Write a state; call it in saving()."""
-        self.manager.save(int(self.parts.step))
+        """Write a state and flush it to the disk; call it in saving()."""
+        path = pathlib.Path(self.manager.save(int(self.parts.step)))
+        for file in (*self.folder.glob(f"{path.name}.*"), self.folder / "checkpoint", self.folder):
+            files.sync(file)
         self._saved_at = time.monotonic()
 
-    def minutes_since_save(self):
+    def minutes_since_save(self) -> float:
         return (time.monotonic() - self._saved_at) / 60
 
     @contextlib.contextmanager
@@ -45,14 +49,14 @@ class CheckpointManager:
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            self._clear_partial()
+            self._remove_unfinished()
             raise StoppedError(
-                f"step {int(self.parts.step)} could not be saved ({error}). What was saved before is whole: "
+                f"step {int(self.parts.step)} could not be saved ({error}). What was saved before is complete: "
                 f"{latest or 'nothing yet'}. Make room in {self.folder.parent} and give the same command again"
             ) from error
 
-    def _restore(self, otherwise):
-        self._clear_partial()
+    def _restore(self, hint):
+        self._remove_unfinished()
         for path in reversed(self.manager.checkpoints):
             try:
                 self.parts.restore(path).assert_existing_objects_matched()
@@ -61,9 +65,9 @@ class CheckpointManager:
             else:
                 return
         if self.manager.checkpoints:
-            raise StoppedError(f"no state in {self.folder} can be read; {otherwise}")
+            raise StoppedError(f"no state in {self.folder} can be read; {hint}")
 
-    def _clear_partial(self):
+    def _remove_unfinished(self):
         """Remove what a save that was cut short left behind."""
         for rest in self.folder.glob("*_temp*"):
             shutil.rmtree(rest, ignore_errors=True)

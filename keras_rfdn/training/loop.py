@@ -1,61 +1,56 @@
 """Training loop: updates, validation and saving, resumable, with signals handled."""
 
 import contextlib
+import pathlib
 import signal
 import time
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 from absl import logging
 
-from keras_rfdn.checkpoints import checkpoint
-from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.images import bicubic
-from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import StoppedError, UserError
-from keras_rfdn.evaluation import metrics
-from keras_rfdn.networks.config import VARIANTS
-from keras_rfdn.training import recipes, workdir
+from keras_rfdn.data.system.errors import StoppedError
+from keras_rfdn.training import workdir
 from keras_rfdn.training.progress import Progress
-from keras_rfdn.training.trainer import Trainer
+from keras_rfdn.training.trainer import Stream, Trainer
+
+LOG_EVERY = 100  # updates
 
 
-def fit(model_config, stages, stream, valid, config, folder, strategy=None):
-    """Train a fresh network, or go on from the workdir's state. Returns the last validation's record.
+def fit(trainer: Trainer, stream: Stream, *, validate_every: int = 5000, save_minutes: float = 10) -> dict:
+    """Train a fresh network, or resume from the workdir's state. Returns the last validation's record, {} without one.
 
-    stages: of training.recipes. stream: as for Trainer.batches. valid: (name, lr, hr) images. folder: the workdir.
+    validate_every: updates. save_minutes: longest time between two saved states.
     Raises trainer.DivergedError, naming the last good checkpoint, when the loss becomes infinite or NaN, and
-    RuntimeError when a state can't be saved or another worker is gone.
+    StoppedError when a state can't be saved or another worker is gone.
     """
-    keras.utils.set_random_seed(config.seed)
-    init = None if (folder / workdir.STATE / "checkpoint").exists() else _init(config)
-    trainer = Trainer(model_config, stages, valid, config, folder, strategy=strategy, init=init)
-    start, steps = int(trainer.state.step), sum(stage.steps for stage in stages)
+    start = int(trainer.state.step)
     if trainer.mean_over_workers(start) != start:
-        raise StoppedError(f"this worker finds {start} updates in {folder}, others another number; all need one folder")
+        raise StoppedError(
+            f"this worker finds {start} updates in {trainer.folder}, others another number; all need one folder"
+        )
     if start:
         logging.info("resumed at step %d, best so far %.2f dB", start, float(trainer.state.best_psnr_y))
-    if start >= steps:
-        logging.info("all %d steps are done; raise --steps to go on, or name another --workdir", start)
-        return workdir.records(folder)[-1]
-    with _other_workers_gone(folder), _tensorboard(folder, trainer.chief), stop_signals() as stopped:
-        record = _train(trainer, stream, start, steps, config, stopped)
-    if record.get("step") == steps and trainer.chief:
-        summary(trainer, config, folder)
-    return record
+    if start >= trainer.steps:
+        logging.info("all %d steps are done; ask for more steps, or use another workdir", trainer.steps)
+        return (workdir.records(trainer.folder) or [{}])[-1]
+    with _other_workers_gone(trainer.folder), _tensorboard(trainer), stop_signals() as stopped:
+        return _train(trainer, stream, start, stopped, validate_every, save_minutes)
 
 
-def _train(trainer, stream, start, steps, config, stopped):
-    """The updates from start + 1 to steps, with reports, validation and saving between them."""
-    record, progress = {}, Progress(start, steps)
+def _train(trainer, stream, start, stopped, validate_every, save_minutes):
+    """The updates from start + 1 to the last, with reports, validation and saving between them."""
+    record, progress = {}, Progress(start, trainer.steps)
     for step, stage, batch, waited in _batches(trainer, stream, start):
         progress.add(trainer.update(batch, stage), trainer.stages[stage].batch, waited)
         trainer.state.step.assign(step)
         # Workers wait for each other in an update, so all must stop after the same one.
-        stop, last = trainer.mean_over_workers(stopped()) > 0, step == steps
-        reports, validates = (last or step % every == 0 for every in (config.log_every, config.validate_every))
-        saves = validates or stop or trainer.states.minutes_since_save() > config.save_minutes
+        stop, last = trainer.mean_over_workers(stopped()) > 0, step == trainer.steps
+        validates = last or step % validate_every == 0
+        reports = validates or step % LOG_EVERY == 0
+        # The chief alone saves: the other workers' time since then only grows.
+        save_is_due = trainer.chief and trainer.checkpoints.minutes_since_save() > save_minutes
+        saves = validates or stop or save_is_due
         if reports or saves:
             trainer.check_finite(progress.mean_loss())
         if reports:
@@ -66,7 +61,7 @@ def _train(trainer, stream, start, steps, config, stopped):
         if saves and trainer.chief:
             trainer.save()
         if stop and not last:
-            logging.info("stopped at step %d; the same command goes on from there", step)
+            logging.info("stopped at step %d; the same command resumes there", step)
         if stop or last:
             break
     return record
@@ -86,58 +81,32 @@ def _batches(trainer, stream, start):
         first = end
 
 
-def summary(trainer, config, folder):
-    """Print what a finished run came to, and write summary.json and curve.png. Returns what summary.json says."""
-    from keras_rfdn.evaluation import plots
-
-    records = workdir.records(folder)
-    scale = trainer.model_config.scale
-    baseline = [metrics.psnr_y(bicubic.upscale(lr, scale), hr, shave=scale) for _, lr, hr in trainer.valid]
-    best = max(records, key=lambda record: record["psnr_y"])
-    result = {
-        "variant": config.variant,
-        "scale": scale,
-        "recipe": config.recipe,
-        "parameters": trainer.model.count_params(),
-        "steps": records[-1]["step"],
-        "hours": records[-1]["hours"],
-        "best_psnr_y": best["psnr_y"],
-        "best_step": best["step"],
-        "last_psnr_y": records[-1]["psnr_y"],
-        "bicubic_psnr_y": float(np.mean(baseline)),
-        "images_per_second": float(np.median([record["images_per_second"] for record in records])),
-        "data_wait": float(np.median([record["data_wait"] for record in records])),
-    }
-    files.write_json(folder / "summary.json", result)
-    plots.curve(records, folder / "curve.png", baseline=result["bicubic_psnr_y"])
-    cells = [[key, f"{value:.4g}" if isinstance(value, float) else value] for key, value in result.items()]
-    print(text_table(["run", str(folder)], cells))
-    return result
-
-
-def _tensorboard(folder, chief):
+def _tensorboard(trainer):
     """tf.summary's writer as a context; workers but the chief write nothing."""
-    if not chief:
+    if not trainer.chief:
         return tf.summary.create_noop_writer().as_default()
-    return tf.summary.create_file_writer(str(folder / "tensorboard")).as_default()
+    return tf.summary.create_file_writer(str(trainer.folder / "tensorboard")).as_default()
 
 
 @contextlib.contextmanager
-def _other_workers_gone(folder):
+def _other_workers_gone(folder: pathlib.Path):
     """Say what a lost worker means, instead of TensorFlow's pages about collective operations."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise StoppedError(
-            f"another worker is gone ({str(error).splitlines()[0]}). The same command on all hosts goes on from the "
+            f"another worker is gone ({str(error).splitlines()[0]}). The same command on all hosts resumes from the "
             f"last state in {folder}"
         ) from error
 
 
 @contextlib.contextmanager
-def stop_signals():
-    """The first Ctrl-C or SIGTERM does not kill; the function handed out tells whether it came. The second one does."""
-    came = []
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Signal handlers for Ctrl-C and SIGTERM: the first signal does not kill the process, the second one does.
+
+    Gives a function that returns whether one has come.
+    """
+    received = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore():
@@ -145,24 +114,12 @@ def stop_signals():
             signal.signal(number, handler)
 
     def take(number, _):
-        came.append(number)
+        received.append(number)
         restore()
 
     for number in before:
         signal.signal(number, take)
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         restore()
-
-
-def _init(config):
-    """The weight file that a run starts from, or None."""
-    source = config.recipe and recipes.recipe(config.recipe).starts_from
-    path = config.init or (source and checkpoint.RUNS / source)
-    if source and not config.init and not path.exists():
-        raise UserError(
-            f"recipe {config.recipe} starts from the weights of {source}: train that first, or name any of its network "
-            f"({VARIANTS[config.variant].block}) with --init"
-        )
-    return path and checkpoint.resolve(path)

@@ -1,14 +1,16 @@
-"""The folder of a training run: whose it is, with which settings, and what was measured.
+"""Workdir, the folder of a training run: its settings, its lock and what was measured.
 
 config.json   the settings; a workdir that was made with others is refused
-lock          held while a run trains here
+lock          locked while a run trains here
 metrics.jsonl a line of JSON for every validation
 """
 
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+from collections.abc import Collection, Iterator
 
 import filelock
 
@@ -19,8 +21,8 @@ CONFIG, LOCK, METRICS, STATE = "config.json", "lock", "metrics.jsonl", "state"
 
 
 @contextlib.contextmanager
-def locked(workdir, config, *, resumable):
-    """Context in which a run owns its workdir, which is made if it is not there.
+def locked(workdir: str | os.PathLike, config, *, resumable: Collection[str]) -> Iterator[pathlib.Path]:
+    """Lock of a workdir for one run, as a context; makes the folder if it is not there.
 
     config: a dataclass, written to config.json. resumable: names of the fields that may differ when a run goes on.
     Raises UserError when the workdir can't be written, another run is training there, or one that has saved had other
@@ -32,25 +34,30 @@ def locked(workdir, config, *, resumable):
         # The operating system drops the lock with the process that holds it: a killed run leaves none behind.
         lock = filelock.FileLock(workdir / LOCK).acquire(blocking=False)
     except filelock.Timeout as error:
-        raise UserError(f"another run is training in {workdir}; stop it, or name another --workdir") from error
+        raise UserError(f"another run is training in {workdir}; stop it, or use another workdir") from error
     except OSError as error:
-        raise UserError(f"{workdir} can't be written ({error}); name another --workdir") from error
+        raise UserError(f"{workdir} can't be written ({error}); use another workdir") from error
     with lock:
         _refuse_other_settings(workdir, config, resumable)
         files.write_json(workdir / CONFIG, dataclasses.asdict(config))
         yield workdir
 
 
-def records(workdir):
-    """What was measured so far: the lines of metrics.jsonl as dicts, [] before the first."""
+def has_state(workdir: pathlib.Path) -> bool:
+    """Whether a run has saved a state here that the next one resumes from."""
+    return (workdir / STATE / "checkpoint").exists()
+
+
+def records(workdir: pathlib.Path) -> list[dict]:
+    """Records of validations so far: the lines of metrics.jsonl, [] before the first."""
     file = workdir / METRICS
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def add_record(workdir, record):
+def add_record(workdir: pathlib.Path, record: dict) -> None:
     """Append a line to metrics.jsonl; one of the same or a later step, which a killed run left behind, goes."""
-    kept = [earlier for earlier in records(workdir) if earlier["step"] < record["step"]]
-    files.write_text(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in (*kept, record)))
+    earlier = [line for line in records(workdir) if line["step"] < record["step"]]
+    files.write_text(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in (*earlier, record)))
 
 
 def _refuse_other_settings(workdir, config, resumable):
@@ -63,7 +70,7 @@ def _refuse_other_settings(workdir, config, resumable):
     differ = [key for key in sorted(settings.keys() - resumable) if before[key] != settings[key]]
     if differ:
         changes = ", ".join(f"{key} was {before[key]} and is now {settings[key]}" for key in differ)
-        raise UserError(f"{workdir} was made with other settings: {changes}; use another --workdir")
+        raise UserError(f"{workdir} was made with other settings: {changes}; use another workdir")
 
 
 def _as_written(settings):

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import signal
 import time
+import types
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.train import TrainConfig
 from keras_rfdn.training import loop, recipes, workdir
-from keras_rfdn.training.trainer import DivergedError
+from keras_rfdn.training.trainer import DivergedError, Trainer
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=2, scale=2)
 
@@ -36,7 +37,7 @@ def finished(photos, tmp_path_factory):
     """(TrainConfig, returned record) of a run of four steps."""
     config = TrainConfig(
         variant="tiny", scale=2, data=str(photos), workdir=str(tmp_path_factory.mktemp("finished") / "run"), steps=4,
-        batch=2, patch=16, validate_every=2, log_every=2, learning_rate=1e-3,
+        batch=2, patch=16, validate_every=2, learning_rate=1e-3,
     )  # fmt: skip
     return config, train.main(config)
 
@@ -61,7 +62,8 @@ def valid(photos):
 
 def fit(config, batches, valid, **changes):
     config = dataclasses.replace(config, **changes)
-    return loop.fit(TINY, recipes.stages(config), batches, valid, config, pathlib.Path(config.workdir))
+    trainer = Trainer(TINY, train.stages_of(config), valid, pathlib.Path(config.workdir))
+    return loop.fit(trainer, batches, validate_every=config.validate_every)
 
 
 def test_a_run_leaves_what_it_promises(finished, photos):
@@ -109,6 +111,37 @@ def test_a_run_leaves_what_it_promises(finished, photos):
     np.testing.assert_array_equal(picture[:, 96:], hr)
 
 
+def test_stages_of_a_config_without_recipe():
+    config = TrainConfig(steps=7, batch=3, patch=20, learning_rate=1e-3, schedule="cosine", warmup=2, loss="l2")
+    assert train.stages_of(config) == (
+        recipes.Stage(7, 3, 20, 1e-3, "cosine", 200_000, 2, "l2"),
+    )  # fmt: skip
+
+
+def test_stages_of_a_recipe():
+    row = recipes.RECIPES["aim2020-erfdn"]
+    config = TrainConfig(recipe="aim2020-erfdn", **row.settings())
+    assert train.stages_of(config) == row.stages
+    assert config.steps == 1_200_000
+    with pytest.raises(ValueError, match=r"--batch 3 contradicts recipe aim2020-erfdn, which fixes 64"):
+        train.stages_of(dataclasses.replace(config, batch=3))
+    with pytest.raises(ValueError, match=r"--scale 4 contradicts recipe paper-rfdn-x2, which fixes 2"):
+        train.stages_of(TrainConfig(recipe="paper-rfdn-x2"))
+    with pytest.raises(ValueError, match=r"unknown recipe 'paper'; choose from paper-rfdn-x2"):
+        train.stages_of(TrainConfig(recipe="paper"))
+
+
+@pytest.mark.parametrize("words", [["--recipe", "paper-rfdn-x2"], ["--recipe=paper-rfdn-x2", "--steps", "3"]])
+def test_preset_of_a_command_line(words):
+    fields = train.preset(["train", "--data", "sample", *words])
+    assert fields == {"recipe": "paper-rfdn-x2", **recipes.RECIPES["paper-rfdn-x2"].settings()}
+    assert fields["scale"] == 2
+
+
+def test_no_preset_without_a_recipe():
+    assert train.preset(["train", "--scale", "2"]) == {}
+
+
 def test_finished_run_is_not_started_again(finished):
     config, record = finished[:2]
     before = (pathlib.Path(config.workdir) / "metrics.jsonl").read_text()
@@ -138,7 +171,7 @@ def test_divergence_leaves_the_last_good_weights(finished, config, batches, vali
     folder = pathlib.Path(config.workdir)
     shutil.copytree(finished[0].workdir, folder)
     before = {name: (folder / name).read_bytes() for name in (checkpoint.BEST, checkpoint.LAST)}
-    with pytest.raises(DivergedError, match=r"no finite number by step 6 .*last\.h5.*smaller --learning_rate"):
+    with pytest.raises(DivergedError, match=r"no finite number by step 6 .*last\.h5.*smaller learning_rate"):
         fit(config, batches, valid, learning_rate=1e30, steps=9)
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert {p.name for p in (folder / "state").glob("*.index")} == {"ckpt-2.index", "ckpt-4.index"}
@@ -148,16 +181,16 @@ def test_divergence_leaves_the_last_good_weights(finished, config, batches, vali
     ("flag", "error"),
     [
         ({"variant": "rdfn"}, "unknown variant 'rdfn'"),
-        ({"scale": 5}, "scale must be one of"),
+        ({"scale": 5}, "--scale must be one of 2, 3, 4, got 5"),
         ({"steps": 0}, "--steps must be above 0, got 0"),
         ({"learning_rate": -1e-4}, "--learning_rate must be above 0"),
-        ({"patch": 14}, "--patch must be 15 LR pixels or more, got 14"),
+        ({"patch": 14}, "--patch must be 15 or above, got 14"),
         ({"warmup": -1}, "--warmup must be 0 or above, got -1"),
         ({"schedule": "linear"}, "--schedule must be one of halving, cosine, constant, got linear"),
         ({"mixed_precision": "float8"}, "--mixed_precision must be one of float32, float16, bfloat16, got float8"),
         ({"loss": "l3"}, "--loss must be one of l1, l2, charbonnier, got l3"),
         ({"strategy": "tpu"}, "--strategy must be one of one, mirrored, multiworker, got tpu"),
-        ({"ema": 1.0}, "--ema must be from 0 to below 1, got 1"),
+        ({"ema": 1.0}, "--ema must be 0 or above and below 1, got 1"),
         ({"clip_norm": -1}, "--clip_norm must be 0 or above, got -1"),
         ({"validate_every": 0}, "--validate_every must be above 0, got 0"),
         ({"init": "/absent"}, "no weight file at /absent"),
@@ -226,7 +259,7 @@ def test_sigterm_saves_and_exits_cleanly(start_training, tmp_path):
     assert training.wait() == 0
     step = checkpoint.about(tmp_path / "run" / checkpoint.LAST)[1]["step"]
     assert 3 <= step < 18
-    assert f"stopped at step {step}; the same command goes on from there" in training.text()
+    assert f"stopped at step {step}; the same command resumes there" in training.text()
     assert not (tmp_path / "run" / checkpoint.BEST).exists()  # it does not validate first: a SIGTERM may not wait long
     again = start_training(tmp_path / "run", "--validate_every", 1000)
     assert again.wait() == 0
@@ -235,17 +268,17 @@ def test_sigterm_saves_and_exits_cleanly(start_training, tmp_path):
 
 
 def test_a_recipe_may_start_from_anothers_weights(config, monkeypatch, tmp_path, finished):
-    row = recipes.Recipe("here", "leaves", "little", 0, "tiny", 4, recipes.stages(config), starts_from="first")
+    row = recipes.Recipe("here", "leaves", "little", 0, "tiny", 4, train.stages_of(config), init_from="first")
     monkeypatch.setitem(recipes.RECIPES, "second", row)
     config = dataclasses.replace(config, recipe="second", **row.settings())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="recipe second starts from the weights of first: train that first, or name"):
-        train._init(config)
+        train.initial_weights(config)
     shutil.copytree(finished[0].workdir, tmp_path / checkpoint.RUNS / "first")
-    assert train._init(config) == checkpoint.RUNS / "first" / checkpoint.BEST
+    assert train.initial_weights(config) == checkpoint.RUNS / "first" / checkpoint.BEST
     named = dataclasses.replace(config, init=finished[0].workdir)
-    assert train._init(named) == pathlib.Path(finished[0].workdir) / checkpoint.BEST
-    assert train._init(dataclasses.replace(finished[0])) is None
+    assert train.initial_weights(named) == pathlib.Path(finished[0].workdir) / checkpoint.BEST
+    assert train.initial_weights(dataclasses.replace(finished[0])) is None
 
 
 def test_extra_data_is_trained_on_too(finished, config, photos, caplog):
@@ -256,14 +289,53 @@ def test_extra_data_is_trained_on_too(finished, config, photos, caplog):
 
 def test_an_image_is_left_out_of_stages_alone_whose_patch_it_is_too_small_for(config, tmp_path, monkeypatch):
     rows = (recipes.Stage(steps=1, batch=8, patch=16), recipes.Stage(steps=1, batch=8, patch=24))
-    monkeypatch.setattr(recipes, "stages", lambda config: rows)
+    monkeypatch.setattr(train, "stages_of", lambda config: rows)
     (tmp_path / "data").mkdir()
     levels = {40: 10, 64: 200}  # HR side of an image: its grey level
     for side, level in levels.items():
         Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(tmp_path / f"data/{side}.png")
+    batches = []
+    monkeypatch.setattr(train, "Trainer", lambda *_, **__: types.SimpleNamespace(steps=2))
     monkeypatch.setattr(
-        train, "fit", lambda model, stages, stream, *_: [next(iter(stream(i, 0, 0, 1))) for i in (0, 1)]
+        train, "fit", lambda _, stream, **__: batches.extend(next(iter(stream(i, 0, 0, 1))) for i in (0, 1)) or {}
     )
-    first, second = train.main(dataclasses.replace(config, data=str(tmp_path / "data"), valid=config.data))
+    train.main(dataclasses.replace(config, data=str(tmp_path / "data"), valid=config.data))
+    first, second = batches
     assert set(np.unique(first[0])) == {10, 200}
     assert set(np.unique(second[0])) == {200}
+
+
+def test_fewer_steps_than_are_done_before_the_first_validation(config):
+    """A run is stopped before it has validated and is started again with fewer steps than it has made."""
+    folder = pathlib.Path(config.workdir)
+    trainer = Trainer(TINY, train.stages_of(config), [], folder)
+    trainer.state.step.assign(3)
+    trainer.save()
+    assert train.main(dataclasses.replace(config, steps=2)) == {}
+    assert not (folder / "summary.json").exists()
+
+
+@pytest.mark.parametrize("chief", [True, False])
+def test_only_the_chief_checks_and_saves_when_a_save_is_due(config, batches, valid, monkeypatch, chief):
+    """The other workers never save: their time since a save only grows, and must not cost them every update."""
+    monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    stage = recipes.Stage(steps=6, batch=2, patch=16)
+    trainer = Trainer(TINY, (stage,), valid, pathlib.Path(config.workdir))
+    trainer.chief = chief
+    calls = {"check_finite": [], "save": []}
+    for name, steps in calls.items():
+        method = getattr(trainer, name)
+        monkeypatch.setattr(
+            trainer, name, lambda *a, method=method, steps=steps: steps.append(int(trainer.state.step)) or method(*a)
+        )
+    loop.fit(trainer, batches, validate_every=4, save_minutes=0)
+    every = [*range(1, 7)]
+    assert calls == ({"check_finite": every, "save": every} if chief else {"check_finite": [4, 5, 6], "save": []})
+
+
+def test_a_record_between_two_reports_has_its_own_loss_and_speed(config, batches, valid, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 1000)
+    record = fit(config, batches, valid, steps=3, validate_every=2)
+    first, last = workdir.records(pathlib.Path(config.workdir))
+    assert (first["step"], last) == (2, record)
+    assert all(np.isfinite(first[key]) for key in ("loss", "images_per_second", "data_wait"))

@@ -1,11 +1,7 @@
-import dataclasses
-
 import pytest
 
 from keras_rfdn.networks import complexity
-from keras_rfdn.train import TrainConfig
-from keras_rfdn.training import recipes
-from keras_rfdn.training.recipes import RECIPES, Recipe, Stage
+from keras_rfdn.training.recipes import RECIPES, Stage
 
 
 def test_the_papers_are_as_the_paper_says():
@@ -15,7 +11,7 @@ def test_the_papers_are_as_the_paper_says():
         assert f"{row.variant}-x{row.scale}" == name
         assert (stage.steps, stage.batch, stage.patch) == (1_000_000, 64, 64)
         assert (stage.learning_rate, stage.halve_every, stage.loss) == (5e-4, 200_000, "l1")
-        assert row.starts_from == (None if row.scale == 2 else f"paper-{row.variant}-x2")
+        assert row.init_from == (None if row.scale == 2 else f"paper-{row.variant}-x2")
 
 
 def test_aim_2020_is_as_the_report_says():
@@ -39,47 +35,19 @@ def test_cost(row):
     assert row.mult_adds == pytest.approx(total, rel=0.01)
 
 
-def test_stages_of_a_config_without_recipe():
-    config = TrainConfig(steps=7, batch=3, patch=20, learning_rate=1e-3, schedule="cosine", warmup=2, loss="l2")
-    assert recipes.stages(config) == (
-        Stage(7, 3, 20, 1e-3, "cosine", 200_000, 2, "l2"),
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"loss": "l3"}, "loss must be one of l1, l2, charbonnier, got l3"),
+        ({"steps": 0}, "steps must be above 0, got 0"),
+        ({"patch": 14}, "patch must be 15 or above, got 14"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan"),
+    ],
+)
+def test_a_stage_must_be_trainable(setting, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Stage(**setting)
 
 
-def test_stages_of_a_recipe():
-    row = RECIPES["aim2020-erfdn"]
-    config = TrainConfig(recipe="aim2020-erfdn", **row.settings())
-    assert recipes.stages(config) == row.stages
-    assert config.steps == 1_200_000
-    with pytest.raises(ValueError, match=r"--batch 3 contradicts recipe aim2020-erfdn, which fixes 64"):
-        recipes.stages(dataclasses.replace(config, batch=3))
-    with pytest.raises(ValueError, match=r"--scale 4 contradicts recipe paper-rfdn-x2, which fixes 2"):
-        recipes.stages(TrainConfig(recipe="paper-rfdn-x2"))
-    with pytest.raises(ValueError, match=r"unknown recipe 'paper'; choose from paper-rfdn-x2"):
-        recipes.stages(TrainConfig(recipe="paper"))
-
-
-@pytest.mark.parametrize("words", [["--recipe", "paper-rfdn-x2"], ["--recipe=paper-rfdn-x2", "--steps", "3"]])
-def test_preset_of_a_command_line(words):
-    fields = recipes.preset(["train", "--data", "sample", *words])
-    assert fields == {"recipe": "paper-rfdn-x2", **RECIPES["paper-rfdn-x2"].settings()}
-    assert fields["scale"] == 2
-
-
-def test_no_preset_without_a_recipe():
-    assert recipes.preset(["train", "--scale", "2"]) == {}
-
-
-def test_a_row_must_be_trainable(monkeypatch):
-    stages = Stage(), Stage(loss="l3")
-    row = Recipe("here", "DIV2K", "?", 1.0, "rfdn", 4, stages)
-    monkeypatch.setitem(RECIPES, "mine", row)
-    with pytest.raises(ValueError, match="--loss must be one of l1, l2, charbonnier, got l3"):
-        recipes.stages(TrainConfig(recipe="mine", **row.settings()))
-
-
-def test_command_lists_every_row(capsys):
-    recipes.main(recipes.RecipesConfig())
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in RECIPES)
-    assert "1,000,000 + 200,000" in printed
+def test_rows_start_from_rows():
+    assert {row.init_from for row in RECIPES.values()} <= {None, *RECIPES}

@@ -71,7 +71,7 @@ def test_a_dead_worker_ends_the_others_clearly(start_training, tmp_path):
 def test_a_batch_that_devices_cannot_share(start_training, tmp_path):
     training = start_training(tmp_path / "run", "--strategy", "mirrored", devices=3)
     assert training.wait() == 2
-    assert "error: --batch 4 can't be split evenly on 3 devices" in training.text()
+    assert "error: a batch of 4 can't be split evenly on 3 devices" in training.text()
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'])

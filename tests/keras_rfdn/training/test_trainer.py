@@ -10,7 +10,6 @@ import tf_keras as keras
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.train import TrainConfig
 from keras_rfdn.training import losses, optimizers, recipes
 from keras_rfdn.training.progress import Progress
 from keras_rfdn.training.trainer import DivergedError, Trainer
@@ -23,8 +22,9 @@ def make(tmp_path):
     """make(**settings) -> Trainer of a tiny network in a workdir that all of a test share."""
 
     def make(*, model=TINY, init=None, valid=(), folder=tmp_path, **settings):
-        config = TrainConfig(scale=2, batch=2, patch=16, **{"steps": 50, "learning_rate": 3e-3, **settings})
-        return Trainer(model, recipes.stages(config), list(valid), config, folder, init=init)
+        stage = {"steps": 50, "learning_rate": 3e-3, "batch": 2, "patch": 16}
+        stage |= {field: settings.pop(field) for field in recipes.STAGE_FIELDS if field in settings}
+        return Trainer(model, (recipes.Stage(**stage),), list(valid), folder, init=init, **settings)
 
     return make
 
@@ -62,7 +62,7 @@ def test_every_optimizer_of_recipes_is_there():
 @pytest.mark.parametrize("loss", recipes.LOSSES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_one_batch_is_learnt(make, batch, precision, loss):
-    trainer = make(mixed_precision=precision, loss=loss)
+    trainer = make(precision=precision, loss=loss)
     lr, hr = (tf.cast(images, tf.float32) for images in batch)
     expected = float(losses.LOSSES[loss](trainer.model(lr), hr))
     values = [float(trainer.update(batch, 0)) for _ in range(40)]
@@ -72,7 +72,7 @@ def test_one_batch_is_learnt(make, batch, precision, loss):
 
 def test_float16_survives_an_overflow(make, batch):
     # The loss is in grey levels: multiplied by the first scale, its gradients are beyond float16's 65,504.
-    trainer = make(mixed_precision="float16", ema=0.5)
+    trainer = make(precision="float16", ema=0.5)
     before, average = weights_of(trainer), trainer.weights()
     assert float(trainer.optimizer.loss_scale) == 2**15
     first = float(trainer.update(batch, 0))
@@ -85,7 +85,7 @@ def test_float16_survives_an_overflow(make, batch):
 
 
 def test_checkpoints_are_free_of_precision(make, batch, tmp_path):
-    trainer = make(mixed_precision="float16")
+    trainer = make(precision="float16")
     for _ in range(20):
         trainer.update(batch, 0)
     trainer.save()
@@ -96,7 +96,7 @@ def test_checkpoints_are_free_of_precision(make, batch, tmp_path):
 
 
 def test_state_is_restored_whole(make, batch):
-    settings = {"mixed_precision": "float16", "ema": 0.9, "clip_norm": 1.0}
+    settings = {"precision": "float16", "ema": 0.9, "clip_norm": 1.0}
     trainer = make(**settings)
     for step in range(1, 13):
         trainer.update(batch, 0)
@@ -180,7 +180,7 @@ def test_a_truncated_state_is_passed_over(make, batch, tmp_path, caplog):
     assert same(again.model.get_weights(), kept[3])
     assert "ckpt-6 can't be read" in caplog.text
     truncate(tmp_path, 3)
-    with pytest.raises(RuntimeError, match=r"no state in .*/state can be read; .* --init .*last\.h5"):
+    with pytest.raises(RuntimeError, match=r"no state in .*/state can be read; .* with .*last\.h5 as init"):
         make()
 
 

@@ -70,7 +70,9 @@ def test_two_runs_in_one_workdir(root, tmp_path):
     """Another process holds the workdir, is killed, and leaves its lock file, which then stops nobody."""
     with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, cwd=root) as other:
         assert other.stdout.readline() == b"mine\n"
-        with pytest.raises(ValueError, match=rf"another run is training in {tmp_path}; stop it, or name another"):
+        with pytest.raises(
+            ValueError, match=rf"another run is training in {tmp_path}; stop it, or use another workdir"
+        ):
             claim(tmp_path)
         other.kill()
     assert (tmp_path / workdir.LOCK).exists()
@@ -79,7 +81,7 @@ def test_two_runs_in_one_workdir(root, tmp_path):
 
 def test_a_workdir_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ValueError, match=r"file/run can't be written .*; name another --workdir"):
+    with pytest.raises(ValueError, match=r"file/run can't be written .*; use another workdir"):
         claim(tmp_path / "file/run")
     assert (tmp_path / "file").read_text() == "in the way"
 
