@@ -1,6 +1,6 @@
-"""Other engines and LiteRT behind one interface, each opened in a process of its own. No TensorFlow here.
+"""Inference engines behind one interface, each opened in a process of its own. No TensorFlow here.
 
-An opener is a function (path, threads) -> Engine; the package that it needs is imported there alone. Networks take
+open_... is a function (path, threads) -> Engine; the package that it needs is imported there alone. Networks take
 float32 RGB 0..255, NCHW but for LiteRT's.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling import litert as litert_runtime
+from keras_rfdn.upscaling import litert
 
 PAUSE_S = 0.05  # before each timed run: some engines' threads spin for milliseconds after theirs
 
@@ -23,6 +23,8 @@ class Unsupported(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
+    """A network opened by an engine, as three functions."""
+
     prepare: Callable  # uint8 RGB [h, w, 3] -> what run takes
     run: Callable  # that -> what the engine gives; this is timed
     result: Callable  # that -> float32 [h * scale, w * scale, 3], grey levels neither rounded nor clipped
@@ -61,20 +63,20 @@ def start(opener, path, threads, lr, warmup):
     return Session(opener, path, threads, lr, warmup), {}
 
 
-def litert(path, threads):
-    model = litert_runtime.Model(path, threads=threads)
+def open_litert(path, threads):
+    model = litert.Model(path, threads=threads)
     return Engine(prepare=model.load, run=lambda _: model.invoke_ms(), result=lambda _: model.grey_levels())
 
 
-def torch_float32(path, threads):
-    return _torch(path, threads, "float32")
+def open_torch_float32(path, threads):
+    return _open_torch(path, threads, "float32")
 
 
-def torch_bfloat16(path, threads):
-    return _torch(path, threads, "bfloat16")
+def open_torch_bfloat16(path, threads):
+    return _open_torch(path, threads, "bfloat16")
 
 
-def _torch(path, threads, dtype):
+def _open_torch(path, threads, dtype):
     """A traced network, in channels_last, frozen. Raises Unsupported where PyTorch would emulate bfloat16."""
     import torch
 
@@ -93,7 +95,7 @@ def _torch(path, threads, dtype):
     )
 
 
-def onnxruntime(path, threads):
+def open_onnxruntime(path, threads):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -105,15 +107,15 @@ def onnxruntime(path, threads):
     return Engine(prepare=_nchw, run=lambda x: session.run(None, {name: x})[0], result=_hwc)
 
 
-def openvino_float32(path, threads):
-    return _openvino(path, threads, "f32")
+def open_openvino_float32(path, threads):
+    return _open_openvino(path, threads, "f32")
 
 
-def openvino_bfloat16(path, threads):
-    return _openvino(path, threads, "bf16")
+def open_openvino_bfloat16(path, threads):
+    return _open_openvino(path, threads, "bf16")
 
 
-def _openvino(path, threads, precision):
+def _open_openvino(path, threads, precision):
     """precision: of what is not quantized in the file. Raises Unsupported for bf16 where the processor has none."""
     import openvino
 
@@ -138,15 +140,15 @@ def _openvino(path, threads, precision):
     return Engine(prepare=_nchw, run=run, result=_hwc)
 
 
-def ncnn_float32(path, threads):
-    return _ncnn(path, threads, bfloat16=False)
+def open_ncnn_float32(path, threads):
+    return _open_ncnn(path, threads, bfloat16=False)
 
 
-def ncnn_bfloat16(path, threads):
-    return _ncnn(path, threads, bfloat16=True)
+def open_ncnn_bfloat16(path, threads):
+    return _open_ncnn(path, threads, bfloat16=True)
 
 
-def _ncnn(path, threads, *, bfloat16):
+def _open_ncnn(path, threads, *, bfloat16):
     """path: of the .param; the .bin lies beside it. bfloat16: stored so between layers."""
     import ncnn
 

@@ -1,12 +1,12 @@
-"""Training patches a second, beside other ways to make them, on the same images:
+"""Input pipeline throughput: training patches a second, beside other methods, on the same images.
 
     python -m benchmarks.input_pipeline                            on the sample set
     python -m benchmarks.input_pipeline --data FOLDER --images 12  on images as large as those you train on
 
-The ways take turns in one process, for some rounds; the table holds medians. "A core" is a second of CPU time,
-whichever threads spent it, so that other work on the machine counts less. Beside ours, with decoded images in memory
-or in a mapped file, and through tf.data, are the bound, random crops copied as they lie, and what is done elsewhere,
-written anew here:
+Methods take turns in one process, for some rounds; the table holds medians. "A core" is a second of CPU time,
+whichever threads spent it, so that other work on the machine counts less. Ours has decoded images in memory or in a
+mapped file, and is measured through tf.data too. Beside it are the upper bound, random crops copied as they lie, and
+what is done elsewhere, written anew here:
 
     decode        decode the PNG files of a pair for each patch, crop, turn
     sub-images    BasicSR's: PNG files of 480x480 HR pixels, a step of 240 apart, decoded for each patch, crop, turn
@@ -27,6 +27,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.images import image_files, patches
 from keras_rfdn.data.streams import pipeline
@@ -39,67 +40,72 @@ THREADS = (1, 2)  # workers of tf.data that are measured
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
-    """Measure training patches a second of our pipeline and of other ways, on the same images."""
+class InputPipelineConfig:
+    """Measure training patches a second of our pipeline and of other methods, on the same images."""
 
     data: str = "sample"  # div2k, sample, or a folder of HR images
-    images: int = 12  # measure on the first of them that are large enough
+    images: int = number(12, least=1)  # measure on the first of them that are large enough
     scale: int = 4  # 2, 3 or 4
-    patch: int = 64  # LR pixels
-    batch: int = 64
-    rounds: int = 5
-    seconds: float = 1.0  # of each way in each round, at least
+    patch: int = number(64, least=1)  # LR pixels
+    batch: int = number(64, least=1)
+    rounds: int = number(5, least=1)
+    seconds: float = number(1.0, least=0)  # of each method in each round, at least
     json: str | None = None  # write the results to this file
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
-    """draw() makes `patches` pairs of patches; held_bytes of pixels stay in memory for it."""
+class Method:
+    """A way to make batches: draw() makes `patches` pairs of patches; cached_bytes of pixels stay in memory for it."""
 
     draw: Callable[[], object]
     patches: int
-    held_bytes: int
+    cached_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Throughput:
+    """Patches a second of a method, medians over rounds."""
+
+    per_second: float
+    per_core_second: float  # a second of CPU time
+    cached_bytes: int
 
 
 def main(config):
-    """Prints a table and returns {way: {"per_second", "per_core_second", "held_bytes"}}, medians over rounds."""
-    _check(config)
+    """Prints a table and returns {method: Throughput}, which --json writes."""
+    check_fields(config)
+    if config.patch * config.scale > SUB_IMAGE:
+        raise UserError(f"--patch may be {SUB_IMAGE // config.scale} at most, for sub-images of {SUB_IMAGE} HR pixels")
     pairs = _large_pairs(config)
     with tempfile.TemporaryDirectory() as folder:
-        ways = _ways(pairs, config, pathlib.Path(folder))
-        turns = [{name: _measure(way, config.seconds) for name, way in ways.items()} for _ in range(config.rounds)]
+        methods = _methods(pairs, config, pathlib.Path(folder))
+        rounds = [{name: _measure(method, config.seconds) for name, method in methods.items()}
+                  for _ in range(config.rounds)]  # fmt: skip
     result = {
-        name: {
-            **{key: statistics.median(turn[name][key] for turn in turns) for key in ("per_second", "per_core_second")},
-            "held_bytes": way.held_bytes,
-        }
-        for name, way in ways.items()
+        name: Throughput(
+            statistics.median(of_round[name][0] for of_round in rounds),
+            statistics.median(of_round[name][1] for of_round in rounds),
+            method.cached_bytes,
+        )
+        for name, method in methods.items()
     }
     megapixels = statistics.fmean(hr.shape[0] * hr.shape[1] for _, hr in pairs) / 1e6
     print(f"x{config.scale}, {config.patch}x{config.patch} LR, {len(pairs)} images of {megapixels:.2f} Mpixel HR")
-    slowest = result["decode"]["per_core_second"]
+    slowest = result["decode"].per_core_second
     rows = [
         [
             name,
-            f"{found['per_second']:,.0f}",
-            f"{found['per_core_second']:,.0f}",
-            f"{found['per_core_second'] / slowest:.1f}",
-            f"{found['held_bytes'] / 1e6:,.0f}",
+            f"{found.per_second:,.0f}",
+            f"{found.per_core_second:,.0f}",
+            f"{found.per_core_second / slowest:.1f}",
+            f"{found.cached_bytes / 1e6:,.0f}",
         ]
         for name, found in result.items()
     ]
-    print(text_table(["", "patches/s", "patches/s a core", "times decode", "MB of pixels held"], rows))
+    print(text_table(["", "patches/s", "patches/s a core", "times decode", "MB of pixels cached"], rows))
     if config.json:
-        files.write_json(config.json, result)
+        files.write_json(config.json, {name: dataclasses.asdict(found) for name, found in result.items()})
     return result
-
-
-def _check(config):
-    for field in ("images", "patch", "batch", "rounds"):
-        if getattr(config, field) < 1:
-            raise UserError(f"--{field} must be 1 or more, got {getattr(config, field)}")
-    if config.patch * config.scale > SUB_IMAGE:
-        raise UserError(f"--patch may be {SUB_IMAGE // config.scale} at most, for sub-images of {SUB_IMAGE} HR pixels")
 
 
 def _large_pairs(config):
@@ -112,32 +118,32 @@ def _large_pairs(config):
     return pairs
 
 
-def _ways(pairs, config, folder):
-    """{name: Way}; files go into the folder."""
+def _methods(pairs, config, folder):
+    """{name: Method}; files go into the folder."""
     arguments = {"lr_patch": config.patch, "batch": config.batch, "seed": 0}
-    held = sum(image.nbytes for image in itertools.chain(*pairs))
-    mapped = pipeline.cache(_Listed(pairs), folder / "cache")
+    pixels = sum(image.nbytes for image in itertools.chain(*pairs))
+    mapped = pipeline.cache(ListSource(pairs), folder / "cache")
 
     def ours(cached):
         steps = itertools.count()
         return lambda: pipeline.batch_at(next(steps), cached, **arguments)
 
-    ways = {
-        "decode": Way(_decode(_save(pairs, folder / "whole"), config), DECODED, 0),
-        "sub-images": Way(_decode(_save(_sub_images(pairs, config.scale), folder / "sub"), config), DECODED, 0),
-        "tf ops": Way(_tf_ops(pairs, config), config.batch, held),
-        "ours, memory": Way(ours(pairs), config.batch, held),
-        "ours, file": Way(ours(mapped), config.batch, 0),
+    methods = {
+        "decode": Method(_decode(_save(pairs, folder / "whole"), config), DECODED, 0),
+        "sub-images": Method(_decode(_save(_sub_images(pairs, config.scale), folder / "sub"), config), DECODED, 0),
+        "tf ops": Method(_tf_ops(pairs, config), config.batch, pixels),
+        "ours, memory": Method(ours(pairs), config.batch, pixels),
+        "ours, file": Method(ours(mapped), config.batch, 0),
     }
     for workers in THREADS:
         batches = iter(pipeline.stream(pairs, workers=workers, **arguments))
-        ways[f"ours, tf.data, workers: {workers}"] = Way(functools.partial(next, batches), config.batch, held)
-    return {**ways, "bytes copied": Way(_copy(pairs, config), config.batch, held)}
+        methods[f"ours, tf.data, workers: {workers}"] = Method(functools.partial(next, batches), config.batch, pixels)
+    return {**methods, "bytes copied": Method(_copy(pairs, config), config.batch, pixels)}
 
 
 @dataclasses.dataclass(frozen=True)
-class _Listed:
-    """Decoded pairs as a source that pipeline.cache takes."""
+class ListSource:
+    """Image source made of decoded pairs, as pipeline.cache takes it."""
 
     pairs: list
 
@@ -151,17 +157,17 @@ class _Listed:
         return "benchmark"
 
 
-def _measure(way, seconds):
-    """{"per_second", "per_core_second"} of a way, over whole draws and the seconds given at least."""
-    way.draw()  # what it does once
+def _measure(method, seconds):
+    """(patches a second, patches a second of CPU time) over complete draws and the seconds given at least."""
+    method.draw()  # what it does once
     _wait_until_idle()
     started, cpu_started, count = time.perf_counter(), time.process_time(), 0
-    while (elapsed := time.perf_counter() - started) < seconds:
-        way.draw()
-        count += way.patches
+    while (elapsed := time.perf_counter() - started) < seconds or not count:
+        method.draw()
+        count += method.patches
     _wait_until_idle()  # what was drawn ahead before is drawn ahead again
     cpu = time.process_time() - cpu_started
-    return {"per_second": count / elapsed, "per_core_second": count / cpu}
+    return count / elapsed, count / cpu
 
 
 def _wait_until_idle():
@@ -251,4 +257,4 @@ def _tf_turn(lr, hr):
 
 
 if __name__ == "__main__":
-    command.run(main, BenchmarkConfig)
+    command.run(main, InputPipelineConfig)

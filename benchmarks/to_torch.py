@@ -1,4 +1,4 @@
-"""A Keras network of this project as a PyTorch module, from which other engines' models are made too.
+"""PyTorch modules of this project's Keras networks, from which other engines' models are made too.
 
 PyTorch is an optional extra; only commands that compare with it import this module.
 """
@@ -13,8 +13,8 @@ from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.layers import Contrast, LeakyReLU, PixelShuffle, ResizeLike, Split
 
 
-class Network(nn.Module):
-    """Keras functional model of one input and one output -> module with the same weights, NCHW where Keras is NHWC.
+class TorchNetwork(nn.Module):
+    """PyTorch module of a Keras functional model, one input and one output, with the same weights; NCHW, not NHWC.
 
     Raises UserError when the model has a layer without a counterpart in LAYERS: none is skipped.
     """

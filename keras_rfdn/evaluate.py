@@ -13,6 +13,7 @@ import dataclasses
 import simple_parsing
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
@@ -31,9 +32,9 @@ class EvaluateConfig:
     weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or shipped
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
-    protocol: str = simple_parsing.choice(*PROTOCOLS, default="y")  # y: luma, as papers; rgb: as NTIRE and AIM
+    protocol: str = choice(*PROTOCOLS, default="y")  # y: luma, as papers; rgb: as NTIRE and AIM
     ensemble: bool = False  # mean over the eight flips and quarter turns of each image, eight times as slow
-    images: int | None = None  # measure the first of each set only
+    images: int | None = number(None, least=1)  # measure the first of each set only
     skip_broken: bool = False  # leave unreadable images out instead of stopping
     # The flag is --with, which Python keeps for itself.
     earlier: tuple[str, ...] = simple_parsing.field(
@@ -46,10 +47,9 @@ class EvaluateConfig:
 
 def main(config):
     """Prints a table and returns the evaluation.reports.Report, which --out writes."""
+    check_fields(config)
     if not config.sets and not config.earlier:
         raise UserError("name folders of HR images, or earlier results by --with")
-    if config.images is not None and config.images < 1:
-        raise UserError(f"--images must be 1 or more, got {config.images}")
     earlier = [reports.read(path) for path in config.earlier]
     if config.sets:
         report = measure(

@@ -12,6 +12,7 @@ import tqdm
 from absl import logging
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.data.images import image_files
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
@@ -29,14 +30,14 @@ class UpscaleConfig:
     weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run or shipped
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
-    tile: int = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
+    # LR pixels a side, above which an image is cut into tiles to bound memory
+    tile: int = number(384, above=2 * OVERLAP)
     overwrite: bool = False  # write over files that are there
 
 
 def main(config):
     """Writes the upscaled files and returns their paths. Images of a folder that can't be read are named at the end."""
-    if config.tile <= 2 * OVERLAP:
-        raise UserError(f"--tile must be above {2 * OVERLAP} LR pixels, got {config.tile}")
+    check_fields(config)
     jobs = _jobs(config)
     upscale, scale, description = open_upscaler(config.weights, variant=config.variant, scale=config.scale)
     upscale = tiled(upscale, config.tile, config.tile)

@@ -15,6 +15,7 @@ import simple_parsing
 from keras_rfdn import train
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
@@ -29,8 +30,8 @@ class AblationConfig:
     sets: tuple[str, ...] = simple_parsing.field(
         positional=True, nargs="+", metavar="SET", help="folders of HR images to measure on"
     )
-    table: int = simple_parsing.choice(*published.ABLATIONS, default=1, type=int)  # 1: blocks, 2: distillation rates
-    images: int | None = None  # measure the first of each set only
+    table: int = choice(*published.ABLATIONS, default=1, type=int)  # 1: blocks, 2: distillation rates
+    images: int | None = number(None, least=1)  # measure the first of each set only
     training: train.TrainConfig = dataclasses.field(default_factory=train.TrainConfig)  # what all rows share
 
 
@@ -39,14 +40,15 @@ def main(config):
 
     Raises StoppedError when a row was stopped before its end, or has been trained for more updates than these.
     """
+    check_fields(config)
     shared, defaults = config.training, train.TrainConfig()
     for field in ("variant", "recipe"):
         if getattr(shared, field) != getattr(defaults, field):
             raise UserError(f"--{field} is what the rows of the table differ in; leave it out")
     workdir = pathlib.Path(shared.workdir or checkpoint.RUNS / f"table{config.table}-x{shared.scale}")
     names = [row.variant for row in published.ABLATIONS[config.table]]
-    for number, name in enumerate(names, 1):
-        print(f"row {number} of {len(names)}: {name}", flush=True)
+    for i, name in enumerate(names, 1):
+        print(f"row {i} of {len(names)}: {name}", flush=True)
         record = train.main(dataclasses.replace(shared, variant=name, workdir=str(workdir / name)))
         if record.get("step") != shared.steps:
             raise StoppedError(

@@ -20,6 +20,7 @@ import simple_parsing
 
 from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.data.images import bicubic, image_files
 from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
@@ -48,7 +49,7 @@ class ReleaseConfig:
     data: str  # folder of training images, to fine-tune for int8 on
     about: str  # text file for the cards: what the training images are, and their licences
     valid: str | None = None  # folder to validate fine-tuning on; by default some of the training images
-    qat_steps: int = 300  # updates of fine-tuning
+    qat_steps: int = number(300, least=1)  # updates of fine-tuning
     accurate: bool = False  # as for tflite/qat.py
     out: str = str(pretrained.FOLDER)
     pictures: str | None = None  # folder of Kodak24: draw CROPS as each network makes them, for the cards
@@ -56,6 +57,7 @@ class ReleaseConfig:
 
 def main(config):
     """Writes the files and returns {name: evaluation.reports.Report}."""
+    check_fields(config)
     if not pathlib.Path(config.about).is_file():
         raise UserError(f"no file at --about {config.about}; write there what the training images are")
     out, reports = pathlib.Path(config.out), {}

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of upscalers on sets of images, by the protocol of papers or of challenges."""
+"""Scoring: PSNR and SSIM of upscalers on images, by the protocol of papers or of challenges. No TensorFlow here."""
 
 import dataclasses
 import itertools
@@ -23,22 +23,22 @@ class Score:
 
 
 def score(sr, hr, scale, protocol="y"):
-    """Both numbers of a protocol for one image. sr, hr: uint8 RGB [h, w, 3]. protocol: key of PROTOCOLS."""
+    """PSNR and SSIM of one image by a protocol. sr, hr: uint8 RGB [h, w, 3]. protocol: key of PROTOCOLS."""
     return Score(*(metric(sr, hr, shave=scale) for metric in PROTOCOLS[protocol]))
 
 
 def mean(scores):
-    """Mean of the images' scores, as papers give it for a set."""
+    """Mean score of several images, as papers give it for a set: of dB, not of squared errors."""
     scores = list(scores)
     return Score(statistics.fmean(s.psnr for s in scores), statistics.fmean(s.ssim for s in scores))
 
 
 def evaluate(upscale, pairs, scale, protocol="y"):
-    """{image: Score} of an upscaler. pairs: (name, lr, hr) items, uint8 RGB."""
+    """Scores of an upscaler on images: {name: Score}. pairs: (name, lr, hr) items, uint8 RGB."""
     return {name: score(upscale(lr), hr, scale, protocol) for name, lr, hr in pairs}
 
 
 def first(pairs, limit, description):
-    """Iterator over the first `limit` of sized pairs, or with None all, with a progress bar."""
-    total = min(len(pairs), limit or len(pairs))
+    """Iterator with a progress bar over sized pairs: the first `limit` of them, or with None all."""
+    total = len(pairs) if limit is None else min(len(pairs), limit)
     return tqdm.tqdm(itertools.islice(pairs, total), description, total, unit=" images", disable=None)

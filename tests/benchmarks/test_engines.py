@@ -13,7 +13,7 @@ LR = sample.dead_leaves(100, seed=1)[:32, :40]
 
 
 def test_litert_gives_grey_levels(fixed_tflite):
-    session, facts = engines.start(engines.litert, fixed_tflite, 1, LR, 1)
+    session, facts = engines.start(engines.open_litert, fixed_tflite, 1, LR, 1)
     assert facts == {}
     found = session.upscale(LR)
     model = litert.Model(fixed_tflite)
@@ -55,9 +55,9 @@ def test_openvino_refuses_bfloat16_where_the_processor_has_none():
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has bfloat16")
     with pytest.raises(engines.Unsupported, match="no bfloat16"):
-        engines.openvino_bfloat16("file", 1)
+        engines.open_openvino_bfloat16("file", 1)
 
 
 def test_needs_no_tensorflow(root):
-    code = "import sys, tflite.engines, tflite.peers; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, benchmarks.engines, benchmarks.compare_engines; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

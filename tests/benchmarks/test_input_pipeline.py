@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from benchmarks import input_pipeline
 
 SCALE = 4
-CONFIG = input_pipeline.BenchmarkConfig(scale=SCALE, patch=16, batch=4, rounds=1, seconds=0.05, images=2)
+CONFIG = input_pipeline.InputPipelineConfig(scale=SCALE, patch=16, batch=4, rounds=1, seconds=0.05, images=2)
 
 
 @pytest.fixture(scope="module")
@@ -16,16 +18,16 @@ def coordinates():
 
 
 @pytest.fixture(scope="module")
-def ways(coordinates, tmp_path_factory):
-    return input_pipeline._ways(coordinates, CONFIG, tmp_path_factory.mktemp("files"))
+def methods(coordinates, tmp_path_factory):
+    return input_pipeline._methods(coordinates, CONFIG, tmp_path_factory.mktemp("files"))
 
 
-def test_every_way_makes_pairs_of_the_same_place(ways):
-    assert len(ways) == 8
-    for name, way in ways.items():
+def test_every_method_makes_pairs_of_the_same_place(methods):
+    assert len(methods) == 8
+    for name, method in methods.items():
         if name != "bytes copied":
-            lr, hr = (np.asarray(side) for side in way.draw())
-            assert lr.shape == (way.patches, 16, 16, 3), name
+            lr, hr = (np.asarray(side) for side in method.draw())
+            assert lr.shape == (method.patches, 16, 16, 3), name
             np.testing.assert_array_equal(hr, lr.repeat(SCALE, axis=1).repeat(SCALE, axis=2), err_msg=name)
 
 
@@ -36,17 +38,17 @@ def test_sub_images_overlap_by_half(coordinates):
 
 
 def test_the_command(tmp_path, capsys):
-    result = input_pipeline.main(input_pipeline.BenchmarkConfig(**{**vars(CONFIG), "json": str(tmp_path / "b.json")}))
+    result = input_pipeline.main(dataclasses.replace(CONFIG, json=str(tmp_path / "b.json")))
     assert (tmp_path / "b.json").exists()
     table = capsys.readouterr().out
     for name, found in result.items():
-        assert found["per_core_second"] > 0
+        assert found.per_core_second > 0
         assert name in table
-    assert result["ours, memory"]["held_bytes"] > result["ours, file"]["held_bytes"] == 0
+    assert result["ours, memory"].cached_bytes > result["ours, file"].cached_bytes == 0
 
 
 def test_a_patch_larger_than_a_sub_image_is_refused():
     with pytest.raises(ValueError, match="--patch may be 120 at most"):
-        input_pipeline.main(input_pipeline.BenchmarkConfig(patch=121))
-    with pytest.raises(ValueError, match="--rounds must be 1 or more"):
-        input_pipeline.main(input_pipeline.BenchmarkConfig(rounds=0))
+        input_pipeline.main(input_pipeline.InputPipelineConfig(patch=121))
+    with pytest.raises(ValueError, match="--rounds must be 1 or above"):
+        input_pipeline.main(input_pipeline.InputPipelineConfig(rounds=0))

@@ -24,7 +24,7 @@ def test_computes_what_keras_does(name, scale, rng):
     model.set_weights([w + rng.normal(0, 0.05, w.shape) for w in model.get_weights()])
     images = rng.uniform(0, 255, (2, 31, 36, 3)).astype(np.float32)
     wanted = model(images).numpy()
-    np.testing.assert_allclose(compute(to_torch.Network(model), images), wanted, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(compute(to_torch.TorchNetwork(model), images), wanted, atol=1e-5 * np.abs(wanted).max())
     assert wanted.std() > 0.01
 
 
@@ -40,4 +40,4 @@ def test_computes_what_keras_does(name, scale, rng):
 def test_refuses_what_it_would_compute_otherwise(layer, message):
     lr = keras.Input((31, 36, 3))
     with pytest.raises(ValueError, match=message):
-        to_torch.Network(keras.Model(lr, layer(lr)))
+        to_torch.TorchNetwork(keras.Model(lr, layer(lr)))

@@ -75,7 +75,7 @@ def test_several_sets_and_networks_make_one_table(folder, weights, tmp_path, cap
 def test_what_cannot_be_is_refused(folder, weights):
     with pytest.raises(ValueError, match="name folders of HR images, or earlier results by --with"):
         evaluate.main(evaluate.EvaluateConfig())
-    with pytest.raises(ValueError, match="--images must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="--images must be 1 or above, got 0"):
         evaluate.main(evaluate.EvaluateConfig((str(folder),), (str(weights),), images=0))
 
 

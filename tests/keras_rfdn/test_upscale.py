@@ -93,7 +93,7 @@ def test_nothing_is_lost(photograph, weights, tmp_path, monkeypatch):
         run(tmp_path, tmp_path / "out", weights)
     with pytest.raises(ValueError, match=r"must end in \.png"):
         run(source, tmp_path / "out.gif", weights)
-    with pytest.raises(ValueError, match="--tile must be above 48 LR pixels, got 48"):
+    with pytest.raises(ValueError, match="--tile must be above 48, got 48"):
         run(source, tmp_path / "out.png", weights, tile=48)
     with pytest.raises(ValueError, match="no image or folder"):
         run(tmp_path / "nothing.png", tmp_path / "out.png", weights)

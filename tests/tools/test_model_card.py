@@ -117,8 +117,13 @@ def test_a_shipped_card_begins_with_metadata(name):
         for precision in ("float32", "int8"):
             (row,) = re.findall(rf"^\| {precision} \| (.*) \|$", body, re.MULTILINE)
             assert row.split(" | ")[column].split(" / ")[0] == found[precision]
-    yaml = pytest.importorskip("yaml")
-    assert yaml.safe_load(front)["model-index"][0]["name"] == name
+
+
+def test_metadata_is_yaml():
+    yaml = pytest.importorskip("yaml")  # which nothing here needs otherwise
+    for name in NAMES:
+        (entry,) = yaml.safe_load(read(name).split("---\n")[1])["model-index"]
+        assert (entry["name"], len(entry["results"])) == (name, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
