@@ -1,8 +1,8 @@
-"""The mean of several runs' weights, often better than each where the runs went on from the same weights:
+"""Weight averaging ("model soup") of several runs, often better than each where all started from the same weights:
 
     python -m keras_rfdn.average runs/A runs/B --out mean.h5
 
-Wortsman et al., "Model soups" (ICML 2022), with equal shares. Runs that share no beginning give nonsense.
+Wortsman et al., "Model soups" (ICML 2022), with equal shares. Runs that started from different weights give nonsense.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a network costs, counted as the AIM and NTIRE challenges on efficient super-resolution count:
+"""Complexity of networks, counted as the AIM and NTIRE challenges on efficient super-resolution count:
 
 python -m keras_rfdn.complexity                          every variant at x4, for a 256x256 LR image
 python -m keras_rfdn.complexity e-rfdn --height 180 --width 320
@@ -9,9 +9,10 @@ import dataclasses
 import simple_parsing
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.networks.complexity import hd_input, of_variant
-from keras_rfdn.networks.config import VARIANTS
+from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, VARIANTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +26,14 @@ class ComplexityConfig:
         metavar="VARIANT",
         help="rows of networks.config.VARIANTS; none: all",
     )
-    scale: int = 4  # 2, 3 or 4
-    height: int = 256  # LR pixels
-    width: int = 256  # LR pixels
+    scale: int = choice(*SCALES, default=4)
+    height: int = number(256, least=SMALLEST_INPUT)  # LR pixels
+    width: int = number(256, least=SMALLEST_INPUT)  # LR pixels
 
 
 def main(config):
     """Prints a table and returns {variant: (Complexity for the LR size given, Complexity for a 1280x720 output)}."""
+    check_fields(config)
     results = {
         name: tuple(
             of_variant(name, config.scale, *size) for size in ((config.height, config.width), hd_input(config.scale))

@@ -1,4 +1,4 @@
-"""The authors' released PyTorch weights -> a weight file of ours, without PyTorch:
+"""Import of the authors' released PyTorch weights into a weight file of ours, without PyTorch:
 
     python -m keras_rfdn.import_weights RFDN_AIM.pth --out e-rfdn.h5
 
@@ -25,14 +25,12 @@ class ImportConfig:
 
 def main(config):
     """Writes the file and returns (variant, ModelConfig)."""
-    name, model_config, state = author_weights.read(config.file)
-    _, _, model = author_weights.load(state)
-    source = pathlib.Path(config.file)
-    checkpoint.save(
-        model, model_config, config.out, variant=name, source=source.name, source_sha256=files.sha256(source)
-    )
-    print(f"{name} x{model_config.scale}, {model.count_params():,} parameters -> {config.out}")
-    return name, model_config
+    released = author_weights.read(config.file)
+    model, source = author_weights.build(released), pathlib.Path(config.file)
+    about = {"variant": released.variant, "source": source.name, "source_sha256": files.sha256(source)}
+    checkpoint.save(model, released.config, config.out, **about)
+    print(f"{released.variant} x{released.config.scale}, {model.count_params():,} parameters -> {config.out}")
+    return released.variant, released.config
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""The authors' released PyTorch weights as Keras models, without PyTorch: RFDN_AIM.pth (github.com/njulj/RFDN) and
+"""Released PyTorch weights of the authors as Keras models, without PyTorch: RFDN_AIM.pth (github.com/njulj/RFDN) and
 IMDN_x2.pth, _x3, _x4 (github.com/Zheng222/IMDN).
 """
 
+import dataclasses
 import functools
+import os
+import pathlib
 
 import numpy as np
+import tf_keras as keras
 
 from keras_rfdn.checkpoints import torch_state_dict
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import SCALES, variant
+from keras_rfdn.networks.config import SCALES, ModelConfig, variant
 
 SUFFIX = ".pth"
 # What has been released, and what white is in the images that its PyTorch network takes and gives.
@@ -18,24 +22,43 @@ FIRST, LAST = "fea_conv", "upsampler.0"
 MOST_SHOWN = 8  # differences named in an error
 
 
-def read(path):
-    """PyTorch file -> (variant, ModelConfig, state dict). Raises UserError, naming the file, where load would."""
+@dataclasses.dataclass(frozen=True)
+class ReleasedWeights:
+    """Released network with its weights. state: {key: array} as PyTorch names and orders them."""
+
+    variant: str
+    config: ModelConfig
+    state: dict[str, np.ndarray]
+
+
+def read(path: str | os.PathLike) -> ReleasedWeights:
+    """Released weights of a PyTorch file. Raises UserError, naming the file, where identify does.
+
+    The last file is remembered: a command asks several times, and unpickling takes long.
+    """
+    path = pathlib.Path(path)
+    stat = path.stat() if path.exists() else None
+    return _read(path, stat and (stat.st_size, stat.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path, _version):
     state = torch_state_dict.read(path)
     try:
-        return *identify(state), state
-    except ValueError as error:
+        return ReleasedWeights(*identify(state), state)
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def identify(state):
-    """State dict {key: array} of a released network -> (variant, ModelConfig).
+def identify(state: dict[str, np.ndarray]) -> tuple[str, ModelConfig]:
+    """Variant and ModelConfig of a released network's state dict {key: array}.
 
     Variant and scale follow from keys and shapes. Raises UserError that names those that fit no released network.
     """
     shapes = {_our_key(key): np.shape(array) for key, array in state.items()}
     bias = shapes.get(f"{LAST}.bias")
     scale = next((s for s in SCALES if bias == (3 * s**2,)), 4)
-    differences = {name: _differences(shapes, _wanted(variant(name, scale))) for name in RELEASED}
+    differences = {name: _differences(shapes, _expected_shapes(variant(name, scale))) for name in RELEASED}
     nearest = min(differences, key=lambda name: len(differences[name]))
     if not differences[nearest]:
         return nearest, variant(nearest, scale)
@@ -47,15 +70,21 @@ def identify(state):
     )
 
 
-def load(state, **build_options):
-    """State dict of a released network -> (variant, ModelConfig, Keras model). Raises UserError as identify does.
+def load(state: dict[str, np.ndarray], **build_options) -> tuple[str, ModelConfig, keras.Model]:
+    """(variant, ModelConfig, Keras model) of a released network's state dict. Raises UserError as identify does.
 
     build_options: as for models.build.
     """
     name, config = identify(state)
-    model = models.build(config, **build_options)
-    _set_weights(model, {_our_key(key): array for key, array in state.items()}, config.scale, RELEASED[name])
-    return name, config, model
+    return name, config, build(ReleasedWeights(name, config, state), **build_options)
+
+
+def build(released: ReleasedWeights, **build_options) -> keras.Model:
+    """Keras model with released weights. build_options: as for models.build."""
+    model = models.build(released.config, **build_options)
+    state = {_our_key(key): array for key, array in released.state.items()}
+    _set_weights(model, state, released.config.scale, RELEASED[released.variant])
+    return model
 
 
 def _our_key(key):
@@ -69,21 +98,21 @@ def _layers(model):
 
 
 @functools.cache
-def _wanted(config):
+def _expected_shapes(config):
     """{key: shape} of a released network's state dict."""
-    wanted = {}
+    expected = {}
     for layer in _layers(models.build(config)):
         h, w, inputs, outputs = layer.kernel.shape
-        wanted |= {f"{layer.name}.weight": (outputs, inputs, h, w), f"{layer.name}.bias": (outputs,)}
-    return wanted
+        expected |= {f"{layer.name}.weight": (outputs, inputs, h, w), f"{layer.name}.bias": (outputs,)}
+    return expected
 
 
-def _differences(shapes, wanted):
+def _differences(shapes, expected):
     """What keeps a state dict from fitting a network, in words."""
     return (
-        [f"{key} is {shapes[key]}, not {shape}" for key, shape in wanted.items() if shapes.get(key, shape) != shape]
-        + [f"{key} {shape} is missing" for key, shape in wanted.items() if key not in shapes]
-        + [f"{key} {shape} is unexpected" for key, shape in shapes.items() if key not in wanted]
+        [f"{key} is {shapes[key]}, not {shape}" for key, shape in expected.items() if shapes.get(key, shape) != shape]
+        + [f"{key} {shape} is missing" for key, shape in expected.items() if key not in shapes]
+        + [f"{key} {shape} is unexpected" for key, shape in shapes.items() if key not in expected]
     )
 
 

@@ -3,12 +3,14 @@
 The authors' released .pth files (keras_rfdn/checkpoints/author_weights.py) are read wherever a weight file is.
 """
 
-import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 
 import h5py
+import tf_keras as keras
+from absl import logging
 
 from keras_rfdn.checkpoints import author_weights, pretrained
 from keras_rfdn.data.system import files
@@ -21,19 +23,16 @@ BEST, LAST = "best.h5", "last.h5"  # in a workdir of keras_rfdn.train
 RUNS = pathlib.Path("runs")  # where keras_rfdn.train puts its workdirs
 
 
-def save(model, config, path, **about):
-    """Write a model's weights, its ModelConfig and any facts about them (JSON values) to an HDF5 file.
-
-    Replaces the file at once when all is written, never before.
-    """
-    with files.atomic_write(path) as partial:
-        model.save_weights(partial, save_format="h5")
-        with h5py.File(partial, "r+") as file:
+def save(model: keras.Model, config: ModelConfig, path: str | os.PathLike, **about) -> None:
+    """Write a model's weights, its ModelConfig and any facts about them (JSON values) to an HDF5 file, atomically."""
+    with files.atomic_write(path) as temporary:
+        model.save_weights(temporary, save_format="h5")
+        with h5py.File(temporary, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
 
 
-def about(path):
-    """(ModelConfig, facts) of a weight file. Raises UserError when it is not one of ours."""
+def about(path: str | os.PathLike) -> tuple[ModelConfig, dict]:
+    """Facts of a weight file: (ModelConfig, what save was told). Raises UserError when it is not one of ours."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(
@@ -41,36 +40,47 @@ def about(path):
             f"those shipped: {', '.join(pretrained.names())}"
         )
     if path.suffix == author_weights.SUFFIX:
-        name, config, _ = author_weights.read(path)
-        return config, {"variant": name, "source": path.name}
+        released = author_weights.read(path)
+        return released.config, {"variant": released.variant, "source": path.name}
     try:
         with h5py.File(path) as file:
             facts = json.loads(file.attrs[ATTRIBUTE])
-        return ModelConfig(**facts.pop("config")), facts
+        return _config(facts.pop("config")), facts
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(
-            f"{path} is no weight file of keras_rfdn ({error}); need one of its trainer's, or a released .pth"
+            f"{path} is no weight file of keras_rfdn, or a damaged one ({error}); need one of its trainer's, or a "
+            f"released .pth"
         ) from error
 
 
-def load(path=None, **build_options):
-    """Weight file, workdir or None (see resolve) -> (model, ModelConfig). build_options: as for models.build."""
+def _config(fields):
+    """ModelConfig from the JSON of a weight file, which may be older than a name in it."""
+    fields = {("distillation_rate" if name == "distillation" else name): value for name, value in fields.items()}
+    if fields.get("network") == "anchored":
+        fields["network"] = "image_residual"
+    return ModelConfig(**fields)
+
+
+def load(path: str | os.PathLike | None = None, **build_options) -> tuple[keras.Model, ModelConfig]:
+    """Model and ModelConfig of a weight file, workdir or None (see resolve). build_options: as for models.build."""
     path = resolve(path)
     if path.suffix == author_weights.SUFFIX:
-        _, config, state = author_weights.read(path)
-        return author_weights.load(state, **build_options)[-1], config
+        released = author_weights.read(path)
+        return author_weights.build(released, **build_options), released.config
     config, _ = about(path)
     model = models.build(config, **build_options)
     model.load_weights(path)
     return model, config
 
 
-def resolve(path=None, *, variant=None, scale=None):
-    """The weight file that a user means.
+def resolve(
+    path: str | os.PathLike | None = None, *, variant: str | None = None, scale: int | None = None
+) -> pathlib.Path:
+    """Path of the weight file that a user means.
 
     path: the file, a workdir (its best), or a name of the pretrained weights ("e-rfdn-x4"). With None it is the best of
     the newest run in RUNS, or where there is none the pretrained one. variant, scale: what the weights must be of.
-    Raises UserError when there is no such file.
+    Raises UserError when there is no such file, or the newest run's is damaged.
     """
     if path is None:
         return _newest_run(variant, scale) or _shipped(variant, scale)
@@ -79,18 +89,34 @@ def resolve(path=None, *, variant=None, scale=None):
         path = pretrained.named(str(path))
     if path.is_dir():
         path = _of_workdir(path)
-    if not _fits(path, variant, scale):
-        config, _ = about(path)
+    config, _ = about(path)
+    if not _fits(config, variant, scale):
         raise UserError(f"{path} holds {name_of(config)} x{config.scale}, not {variant or 'any'} x{scale or 'any'}")
     return path
 
 
 def _newest_run(variant, scale):
     for run in sorted(RUNS.glob(f"*/{BEST}"), key=lambda p: p.stat().st_mtime, reverse=True):
-        with contextlib.suppress(ValueError):  # somebody else's file is not what the user means
-            if _fits(run, variant, scale):
-                return run
+        if _is_foreign(run):
+            logging.info("%s is no weight file of keras_rfdn.train; passed over", run)
+            continue
+        try:
+            config, _ = about(run)
+        except UserError as error:
+            # An older run's weights in its place would be others than the user means, without a word.
+            raise UserError(f"{error}. It is the newest run's: delete it, or name the weights that you mean") from error
+        if _fits(config, variant, scale):
+            return run
     return None
+
+
+def _is_foreign(path):
+    """Whether a file is undamaged, but not of this trainer: int8 fine-tuning keeps its best weights in RUNS, too."""
+    try:
+        with h5py.File(path) as file:
+            return ATTRIBUTE not in file.attrs
+    except OSError:
+        return False
 
 
 def _shipped(variant, scale):
@@ -99,7 +125,7 @@ def _shipped(variant, scale):
     except ValueError as error:
         wanted = f" of {variant or 'any variant'} x{scale or 'any'}" if variant or scale else ""
         raise UserError(
-            f"no trained run{wanted} in {RUNS}/, and {error}; train one (python -m keras_rfdn.train) or name --weights"
+            f"no trained run{wanted} in {RUNS}/, and {error}; train one (python -m keras_rfdn.train) or name weights"
         ) from error
 
 
@@ -110,6 +136,5 @@ def _of_workdir(workdir):
     raise UserError(f"no {BEST} or {LAST} in {workdir}; is it a workdir of keras_rfdn.train that has validated once?")
 
 
-def _fits(path, variant, scale):
-    config, _ = about(path)
+def _fits(config, variant, scale):
     return variant in (None, name_of(config)) and scale in (None, config.scale)

@@ -1,4 +1,4 @@
-"""The weights that come with the package (keras_rfdn/weights/): found by name, and whole.
+"""Pretrained weights that come with the package (keras_rfdn/weights/): found by name, and checked.
 
 NAME is VARIANT-xSCALE. NAME.h5 are the float weights, NAME_int8.tflite the fully integer file for LR images of any
 size, NAME.md says how both were made and how they score. SHA256SUMS is as sha256sum writes it.
@@ -15,18 +15,18 @@ CHECKSUMS = "SHA256SUMS"
 VARIANT, SCALE = "e-rfdn", 4  # what a user gets who names neither
 
 
-def names():
-    """All of them, VARIANT-xSCALE each."""
+def names() -> list[str]:
+    """Names of all, VARIANT-xSCALE each."""
     return sorted(path.stem for path in FOLDER.glob("*.h5"))
 
 
-def find(variant=None, scale=None):
-    """The weight file of a variant and scale. Raises UserError when none is shipped, or the file is not whole."""
+def find(variant: str | None = None, scale: int | None = None) -> pathlib.Path:
+    """Weight file of a variant and scale. Raises UserError when none is shipped, or the file is damaged."""
     return named(f"{variant or VARIANT}-x{scale or SCALE}")
 
 
-def named(name):
-    """The weight file called NAME. Raises UserError as find does."""
+def named(name: str) -> pathlib.Path:
+    """Weight file called NAME. Raises UserError as find does."""
     path = FOLDER / f"{name}.h5"
     if name not in names():
         raise UserError(f"no weights of {name} are shipped, only {', '.join(names()) or 'none at all'}")
@@ -34,8 +34,8 @@ def named(name):
     return path
 
 
-def checksums():
-    """{file name: SHA-256 in hexadecimal} as SHA256SUMS lists them."""
+def checksums() -> dict[str, str]:
+    """Checksums: {file name: SHA-256 in hexadecimal} as SHA256SUMS lists them."""
     lines = (FOLDER / CHECKSUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 

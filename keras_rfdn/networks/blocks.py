@@ -1,4 +1,4 @@
-"""Blocks of the trunk: each (x, config) -> x of the same shape [n, h, w, c].
+"""Building blocks of the trunk: each (x, config) -> x of the same shape [n, h, w, c].
 
 Names of layers follow the released weights.
 """
@@ -16,46 +16,46 @@ def rfdb(x, config, *, name):
     convolution of what is left, a 1x1 convolution that fuses the distilled parts, and attention. As in the released
     code no skip goes around the block.
     """
-    return _distilling(x, config, _residual_conv, name=name)
+    return _distillation_block(x, config, _residual_conv, name=name)
 
 
 def fdc(x, config, *, name):
     """Feature distillation connections without the SRBs' residuals (Figure 3c)."""
-    return _distilling(x, config, _conv, name=name)
+    return _distillation_block(x, config, _conv, name=name)
 
 
 def srb(x, config, *, name):
     """RFDB's chain of three SRBs and a convolution, with no distillation around it (Figure 3b)."""
-    return _plain(x, config, _residual_conv, name=name)
+    return _plain_block(x, config, _residual_conv, name=name)
 
 
 def base(x, config, *, name):
     """Four convolutions and attention (Figure 3a)."""
-    return _plain(x, config, _conv, name=name)
+    return _plain_block(x, config, _conv, name=name)
 
 
 def imdb(x, config, *, name):
     """Information multi-distillation block of IMDN (equation 1): convolve, set channels aside, go on with the rest."""
 
-    def step(x, kept, *, name):
-        return Split(kept, name=f"{name}.split")(_conv(x, config, name=name))
+    def step(x, width, *, name):
+        return Split(width, name=f"{name}.split")(_conv(x, config, name=name))
 
-    return _multi_distilling(x, config, step, name=name)
+    return _multi_distillation_block(x, config, step, name=name)
 
 
 def imdb_r(x, config, *, name):
     """IMDB with each split convolution written as two, for what is distilled and what goes on (equation 3)."""
 
-    def step(x, kept, *, name):
-        distilled = _conv(x, config, kept, name=f"{name}_d")
-        return distilled, _conv(x, config, config.channels - kept, name=f"{name}_r")
+    def step(x, width, *, name):
+        distilled = _conv(x, config, width, name=f"{name}_d")
+        return distilled, _conv(x, config, config.channels - width, name=f"{name}_r")
 
-    return _multi_distilling(x, config, step, name=name)
+    return _multi_distillation_block(x, config, step, name=name)
 
 
 def residual(x, config, *, name):
     """Residual block without normalisation, of EDSR and MSRResNet."""
-    _distils_nothing(config)
+    _refuse_distillation(config)
     y = _conv(x, config, name=f"{name}.conv1")
     return keras.layers.Add()([_attend(conv(y, config.channels, 3, name=f"{name}.conv2"), config, name), x])
 
@@ -71,31 +71,31 @@ BLOCKS = {
 }
 
 
-def _distilling(x, config, refine, *, name):
-    kept, half = _distilled_channels(config), config.channels // 2
+def _distillation_block(x, config, refine, *, name):
+    width, half = _distilled_width(config), config.channels // 2
     distilled = []
     for i in (1, 2, 3):
-        distilled.append(_conv(x, config, kept, 1, name=f"{name}.c{i}_d"))
+        distilled.append(_conv(x, config, width, 1, name=f"{name}.c{i}_d"))
         x = refine(x, config, name=f"{name}.c{i}_r")
     # Half whatever the rate: so the parameters of Table 2 come out.
     distilled.append(_conv(x, config, half, name=f"{name}.c4"))
     return _attend(conv(keras.layers.Concatenate()(distilled), config.channels, 1, name=f"{name}.c5"), config, name)
 
 
-def _plain(x, config, refine, *, name):
-    _distils_nothing(config)
+def _plain_block(x, config, refine, *, name):
+    _refuse_distillation(config)
     for i in (1, 2, 3):
         x = refine(x, config, name=f"{name}.c{i}_r")
     return _attend(_conv(x, config, name=f"{name}.c4"), config, name)
 
 
-def _multi_distilling(x, config, step, *, name):
-    kept = _distilled_channels(config)
+def _multi_distillation_block(x, config, step, *, name):
+    width = _distilled_width(config)
     distilled, rest = [], x
     for i in (1, 2, 3):
-        part, rest = step(rest, kept, name=f"{name}.c{i}")
+        part, rest = step(rest, width, name=f"{name}.c{i}")
         distilled.append(part)
-    distilled.append(conv(rest, kept, 3, name=f"{name}.c4"))
+    distilled.append(conv(rest, width, 3, name=f"{name}.c4"))
     fused = _attend(keras.layers.Concatenate()(distilled), config, name)
     return keras.layers.Add()([conv(fused, config.channels, 1, name=f"{name}.c5"), x])
 
@@ -114,16 +114,19 @@ def _attend(x, config, name):
     return ATTENTIONS[config.attention](x, reduction=config.reduction, name=f"{name}.{config.attention}")
 
 
-def _distilled_channels(config):
-    kept = int(config.channels * config.distillation)
-    if not 1 <= kept < config.channels:
+def _distilled_width(config):
+    """Channels that each step of a block sets aside."""
+    width = int(config.channels * config.distillation_rate)
+    if not 1 <= width < config.channels:
         raise UserError(
-            f"block {config.block} needs a distillation rate that keeps 1 to {config.channels - 1} of "
-            f"{config.channels} channels, got {config.distillation}"
+            f"block {config.block} needs a distillation_rate that sets aside 1 to {config.channels - 1} of "
+            f"{config.channels} channels, got {config.distillation_rate}"
         )
-    return kept
+    return width
 
 
-def _distils_nothing(config):
-    if config.distillation:
-        raise UserError(f"block {config.block} distils nothing: need distillation=0, got {config.distillation}")
+def _refuse_distillation(config):
+    if config.distillation_rate:
+        raise UserError(
+            f"block {config.block} distils nothing: need distillation_rate=0, got {config.distillation_rate}"
+        )

@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and activations of a network, counted as the AIM and NTIRE challenges count."""
+"""Complexity of a network: parameters, multiply-adds and activations as the AIM and NTIRE challenges count them."""
 
 import dataclasses
 import math
@@ -7,14 +7,14 @@ import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import variant
+from keras_rfdn.networks.config import ModelConfig, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
 
 
 @dataclasses.dataclass(frozen=True)
 class Complexity:
-    """Counts for one image of a known size."""
+    """Complexity for one image of a known size."""
 
     parameters: int
     convolutions: int
@@ -23,22 +23,22 @@ class Complexity:
     activations: int  # elements of all convolutions' outputs
 
 
-def hd_input(scale):
-    """(height, width) of the smallest LR image whose output covers 1280x720."""
+def hd_input(scale: int) -> tuple[int, int]:
+    """Size (height, width) of the smallest LR image whose output covers 1280x720."""
     return tuple(math.ceil(side / scale) for side in HD)
 
 
-def of_variant(name, scale, height, width):
+def of_variant(name: str, scale: int, height: int, width: int) -> Complexity:
     """Complexity of a row of VARIANTS for one LR image of height x width."""
     return of_config(variant(name, scale), height, width)
 
 
-def of_config(config, height, width):
+def of_config(config: ModelConfig, height: int, width: int) -> Complexity:
     """Complexity of a ModelConfig's network for one LR image of height x width."""
     return count(models.build(config, height=height, width=width))
 
 
-def count(model):
+def count(model: keras.Model) -> Complexity:
     """Complexity of a Keras model of fixed height and width (models.build with both given)."""
     if None in model.input_shape[1:]:
         raise UserError(f"need a model of fixed height and width, got input {model.input_shape}")

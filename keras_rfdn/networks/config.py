@@ -1,4 +1,4 @@
-"""What makes a network: ModelConfig, and the table of variants. No TensorFlow here."""
+"""Network configurations: ModelConfig, and the table of variants. No TensorFlow here."""
 
 import dataclasses
 
@@ -10,14 +10,14 @@ SMALLEST_INPUT = 15  # LR pixels; below, ESA's stride-2 convolution leaves its 7
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """One network of the RFDN family; every field changes the graph, or is refused where it could not."""
+    """Configuration of a network; every field changes the graph, or is refused where it could not."""
 
     block: str  # key of keras_rfdn.networks.blocks.BLOCKS
     channels: int  # width of the trunk
     num_blocks: int
     attention: str = "none"  # key of keras_rfdn.networks.layers.ATTENTIONS
     reduction: int = 0  # the attention's inner width is channels // reduction; 0 without attention
-    distillation: float = 0.5  # share of the channels that each step of a block sets aside; 0 in a block that does not
+    distillation_rate: float = 0.5  # the paper's Table 2: share of channels that each step sets aside; 0: none
     activation: str = "lrelu"  # key of keras_rfdn.networks.layers.ACTIVATIONS: after convolutions of the trunk
     network: str = "fused"  # key of keras_rfdn.networks.models.NETWORKS: what is around the blocks
     scale: int = 4  # 2, 3 or 4
@@ -34,29 +34,29 @@ VARIANTS = {
     "e-rfdn": ModelConfig(block="rfdb", channels=50, num_blocks=4, attention="esa", reduction=4),
     # Ours, for integer hardware (BUILD_NOTES.md): widths are whole tiles of 16 channels, ReLU costs no operation of its
     # own, nothing pools or resizes, and the network adds to the image's own pixels.
-    "rfdn-mobile": ModelConfig("rfdb", channels=32, num_blocks=4, activation="relu", network="anchored"),
+    "rfdn-mobile": ModelConfig("rfdb", channels=32, num_blocks=4, activation="relu", network="image_residual"),
     # Table 1 and Figure 3, the blocks: 652/652/637/637K at x4.
-    "table1-base": dataclasses.replace(_TABLE_1, block="base", distillation=0),
-    "table1-srb": dataclasses.replace(_TABLE_1, block="srb", distillation=0),
+    "table1-base": dataclasses.replace(_TABLE_1, block="base", distillation_rate=0),
+    "table1-srb": dataclasses.replace(_TABLE_1, block="srb", distillation_rate=0),
     "table1-fdc": dataclasses.replace(_TABLE_1, block="fdc"),
     "table1-rfdb": _TABLE_1,
     # Table 2, the distillation rate: 523/544/565K at x4.
-    "table2-0.25": dataclasses.replace(_TABLE_2, distillation=0.25),
+    "table2-0.25": dataclasses.replace(_TABLE_2, distillation_rate=0.25),
     "table2-0.5": _TABLE_2,
-    "table2-0.75": dataclasses.replace(_TABLE_2, distillation=0.75),
+    "table2-0.75": dataclasses.replace(_TABLE_2, distillation_rate=0.75),
     # IMDN (arXiv 1909.11856), the rival in Table 4: 694/703/715K. The same with equation 3 of the RFDN paper.
-    "imdn": ModelConfig("imdb", channels=64, num_blocks=6, attention="cca", reduction=16, distillation=0.25),
-    "imdn-r": ModelConfig("imdb-r", channels=64, num_blocks=6, attention="cca", reduction=16, distillation=0.25),
+    "imdn": ModelConfig("imdb", channels=64, num_blocks=6, attention="cca", reduction=16, distillation_rate=0.25),
+    "imdn-r": ModelConfig("imdb-r", channels=64, num_blocks=6, attention="cca", reduction=16, distillation_rate=0.25),
     # Table 5's rivals at AIM 2020: the winner of AIM 2019 (0.893M) and the baseline (1.517M).
-    "imdn-aim": ModelConfig("imdb", channels=64, num_blocks=8, distillation=0.25, network="chained"),
+    "imdn-aim": ModelConfig("imdb", channels=64, num_blocks=8, distillation_rate=0.25, network="chained"),
     "msrresnet": ModelConfig(
-        "residual", channels=64, num_blocks=16, distillation=0, activation="relu", network="msrresnet"
+        "residual", channels=64, num_blocks=16, distillation_rate=0, activation="relu", network="msrresnet"
     ),
 }
 
 
-def variant(name, scale):
-    """ModelConfig of a row of VARIANTS at scale 2, 3 or 4. Raises UserError for an unknown name or scale."""
+def variant(name: str, scale: int) -> ModelConfig:
+    """Configuration of a row of VARIANTS at scale 2, 3 or 4. Raises UserError for an unknown name or scale."""
     if name not in VARIANTS:
         raise UserError(f"unknown variant {name!r}; choose from {', '.join(VARIANTS)}")
     if scale not in SCALES:
@@ -64,8 +64,8 @@ def variant(name, scale):
     return dataclasses.replace(VARIANTS[name], scale=scale)
 
 
-def name_of(config):
-    """The variant's name, or its block's for a network that is in no row of VARIANTS."""
+def name_of(config: ModelConfig) -> str:
+    """Name of a variant, or of its block for a network that is in no row of VARIANTS."""
     for name, row in VARIANTS.items():
         if dataclasses.replace(row, scale=config.scale) == config:
             return name

@@ -1,4 +1,4 @@
-"""ModelConfig -> tf_keras functional model."""
+"""Keras functional models of the RFDN family, built from a ModelConfig."""
 
 import contextlib
 
@@ -6,13 +6,21 @@ import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.blocks import BLOCKS
+from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.networks.layers import ACTIVATIONS, PixelShuffle, conv, lrelu
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
-def build(config, *, height=None, width=None, batch=None, precision="float32"):
-    """The network of a ModelConfig with fresh weights.
+def build(
+    config: ModelConfig,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    batch: int | None = None,
+    precision: str = "float32",
+) -> keras.Model:
+    """Keras model of a ModelConfig with fresh weights.
 
     Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (config.SMALLEST_INPUT). Output: float32 RGB
     [n, h * scale, w * scale, 3], 0..255 but for overshoot, not clipped. Inside, features are of images in 0..1.
@@ -30,9 +38,9 @@ def build(config, *, height=None, width=None, batch=None, precision="float32"):
 
 
 def network(x, config):
-    """The network without the conversions of range: x and result in 0..1."""
+    """Network without the conversions of range: x and result in 0..1."""
     if min(config.channels, config.num_blocks) < 1:
-        raise UserError(f"need a channel and a block at least, got {config}")
+        raise UserError(f"need 1 channel and 1 block or more, got {config}")
     return NETWORKS[config.network](x, config)
 
 
@@ -40,17 +48,18 @@ def fused(x, config):
     """RFDN and IMDN (section 3.1 of the paper and Figure 1): the outputs of all blocks are fused, plus a long skip."""
     coarse = conv(x, config.channels, 3, name="fea_conv")
     x = keras.layers.Add()([conv(_fused_blocks(coarse, config), config.channels, 3, name="LR_conv"), coarse])
-    return _shuffled(x, config)
+    return _upsample(x, config)
 
 
-def anchored(x, config):
-    """RFDN whose long skip is the image itself: the network learns what each pixel, repeated, lacks (ABPN, Du et al.
-    2021, arXiv 2105.09750). In int8 the skip is then exact, and no tensor holds image and features at one scale.
+def image_residual(x, config):
+    """RFDN that adds to the image itself: each LR pixel, repeated, plus what the network learns (ABPN, Du et al. 2021,
+    arXiv 2105.09750, "anchor-based residual"). In int8 the skip is then exact, and no tensor holds image and features
+    at one scale.
     """
     coarse = ACTIVATIONS[config.activation](conv(x, config.channels, 3, name="fea_conv"))
-    lacking = conv(_fused_blocks(coarse, config), 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
-    repeated = keras.layers.Concatenate(dtype="float32")([x] * config.scale**2)
-    x = keras.layers.Add(dtype="float32")([lacking, repeated])
+    residual = conv(_fused_blocks(coarse, config), 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
+    nearest = keras.layers.Concatenate(dtype="float32")([x] * config.scale**2)  # the pixel in each of its HR places
+    x = keras.layers.Add(dtype="float32")([residual, nearest])
     return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
@@ -59,15 +68,15 @@ def chained(x, config):
     coarse = conv(x, config.channels, 3, name="fea_conv")
     x = _chain(coarse, config, "B", first=1)[-1]
     x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
-    return _shuffled(x, config)
+    return _upsample(x, config)
 
 
 def msrresnet(x, config):
-    """SRResNet as modified by ESRGAN's authors, the challenges' baseline: learns what bilinear interpolation lacks.
+    """SRResNet as modified by ESRGAN's authors, the challenges' baseline: adds to bilinear interpolation.
 
     Names follow their released weights.
     """
-    blurred = keras.layers.UpSampling2D(config.scale, interpolation="bilinear", name="base", dtype="float32")(x)
+    bilinear = keras.layers.UpSampling2D(config.scale, interpolation="bilinear", name="base", dtype="float32")(x)
     x = lrelu(conv(x, config.channels, 3, name="conv_first"), 0.1)
     x = _chain(x, config, "recon_trunk.", first=0)[-1]
     for i, factor in enumerate({2: (2,), 3: (3,), 4: (2, 2)}[config.scale], start=1):
@@ -75,7 +84,7 @@ def msrresnet(x, config):
         x = lrelu(PixelShuffle(factor, name=f"pixel_shuffle{i}")(x), 0.1)
     x = lrelu(conv(x, config.channels, 3, name="HRconv"), 0.1)
     x = conv(x, 3, 3, name="conv_last", dtype="float32")
-    return keras.layers.Add(dtype="float32")([x, blurred])
+    return keras.layers.Add(dtype="float32")([x, bilinear])
 
 
 def _fused_blocks(x, config):
@@ -94,12 +103,13 @@ def _chain(x, config, name, *, first):
     return outputs
 
 
-def _shuffled(x, config):
+def _upsample(x, config):
+    """Features -> image, by a convolution and pixel shuffle."""
     x = conv(x, 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
     return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
-NETWORKS = {"fused": fused, "anchored": anchored, "chained": chained, "msrresnet": msrresnet}
+NETWORKS = {"fused": fused, "image_residual": image_residual, "chained": chained, "msrresnet": msrresnet}
 
 
 @contextlib.contextmanager

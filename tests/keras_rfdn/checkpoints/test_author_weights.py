@@ -1,5 +1,6 @@
 """Released weights in Keras: against PyTorch where it and ../shared are there, else against what is known of them."""
 
+import collections
 import pathlib
 
 import numpy as np
@@ -100,8 +101,25 @@ def test_checkpoint_takes_a_pth_as_a_weight_file(tmp_path, monkeypatch, name):
     with pytest.raises(ValueError, match=rf"w\.pth holds {name} x3, not any x4"):
         checkpoint.resolve(path, scale=4)
     del state["fea_conv.bias"]
+    path.write_text("another file")
     with pytest.raises(ValueError, match=r"w\.pth: these weights .* fea_conv\.bias .* is missing"):
         checkpoint.load(path)
+
+
+def test_a_command_reads_a_pth_once(tmp_path, monkeypatch):
+    state, calls = random_state("e-rfdn", 4), collections.Counter()
+    identify = author_weights.identify
+    monkeypatch.setattr(torch_state_dict, "read", lambda path: calls.update(["read"]) or state)
+    monkeypatch.setattr(author_weights, "identify", lambda state: calls.update(["identify"]) or identify(state))
+    path = tmp_path / "w.pth"
+    path.touch()
+    resolved = checkpoint.resolve(str(path), variant="e-rfdn", scale=4)
+    checkpoint.about(resolved)
+    checkpoint.load(resolved)
+    assert calls == {"read": 1, "identify": 1}
+    path.write_text("another file of the same name")
+    checkpoint.load(path)
+    assert calls == {"read": 2, "identify": 2}
 
 
 @pytest.mark.slow

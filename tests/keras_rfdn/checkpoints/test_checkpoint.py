@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ import pytest
 
 from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.networks.config import ModelConfig, variant
 
 TINY = ModelConfig("rfdb", channels=4, num_blocks=1, attention="cca", reduction=2, scale=3)
 
@@ -81,12 +82,39 @@ def test_nothing_named_is_the_newest_run(tmp_path, model, monkeypatch):
         # Only the oldest is of another scale.
         checkpoint.save(model, dataclasses.replace(TINY, scale=2) if name == "c" else TINY, path)
         os.utime(path, (1e9 - age, 1e9 - age))
-    (checkpoint.RUNS / "foreign").mkdir()
-    (checkpoint.RUNS / "foreign" / "best.h5").write_bytes(b"somebody else's, and the newest")
+    (checkpoint.RUNS / "qat").mkdir()
+    model.save_weights(checkpoint.RUNS / "qat" / "best.h5")  # the newest, but of int8 fine-tuning
     assert checkpoint.resolve() == pathlib.Path("runs/b/best.h5")
     assert checkpoint.resolve(scale=2) == pathlib.Path("runs/c/best.h5")
     with pytest.raises(ValueError, match="no trained run of rfdn x3 in runs/"):
         checkpoint.resolve(variant="rfdn", scale=3)
+
+
+def test_a_damaged_newest_run_is_named_and_no_other_taken(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, age in (("new", 0), ("old", 10)):
+        path = checkpoint.RUNS / name / "best.h5"
+        checkpoint.save(model, TINY, path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    newest = checkpoint.RUNS / "new" / "best.h5"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    for wanted in ({}, {"scale": 3}):
+        with pytest.raises(ValueError, match=r"runs/new/best\.h5 is .* damaged .*\. It is the newest run's: delete it"):
+            checkpoint.resolve(**wanted)
+    newest.unlink()
+    assert checkpoint.resolve() == pathlib.Path("runs/old/best.h5")
+
+
+def test_names_that_older_weight_files_have(tmp_path, model):
+    """ModelConfig's distillation_rate was called distillation, and the network image_residual anchored."""
+    with h5py.File(pretrained.FOLDER / "rfdn-mobile-x2.h5") as file:
+        assert {"distillation", "network"} <= json.loads(file.attrs[checkpoint.ATTRIBUTE])["config"].keys()
+    config, _ = checkpoint.about(pretrained.FOLDER / "rfdn-mobile-x2.h5")
+    assert config == variant("rfdn-mobile", 2)
+    assert (config.distillation_rate, config.network) == (0.5, "image_residual")
+    assert checkpoint.load(pretrained.FOLDER / "rfdn-mobile-x2.h5")[1] == config
+    checkpoint.save(model, config, tmp_path / "new.h5")
+    assert checkpoint.about(tmp_path / "new.h5")[0] == config
 
 
 def test_without_a_run_it_is_the_shipped_one(tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def randomize(model, seed=1):
 @pytest.mark.parametrize(("rate", "channels"), [(0.25, 16), (0.5, 16), (0.25, 64)])
 def test_imdb_r_is_imdb_with_split_kernels(rate, channels):
     """Equation 3 with the two parts of equation 1's kernels, and so as many parameters."""
-    settings = {"channels": channels, "attention": "cca", "reduction": 4, "distillation": rate}
+    settings = {"channels": channels, "attention": "cca", "reduction": 4, "distillation_rate": rate}
     imdb, imdb_r = block("imdb", **settings), block("imdb-r", **settings)
     randomize(imdb)
     kept = int(rate * channels)
@@ -46,7 +46,7 @@ def test_imdb_r_is_imdb_with_split_kernels(rate, channels):
 
 
 def test_imdb_keeps_its_input_when_its_last_convolution_is_zero():
-    imdb = block("imdb", distillation=0.25)
+    imdb = block("imdb", distillation_rate=0.25)
     randomize(imdb)
     imdb.get_layer("B.c5").set_weights([np.zeros((1, 1, 16, 16)), np.zeros(16)])
     np.testing.assert_array_equal(imdb(features()), features())
@@ -54,7 +54,9 @@ def test_imdb_keeps_its_input_when_its_last_convolution_is_zero():
 
 def test_convolutions_of_imdb():
     """IMDN, Figure 3: 64 channels, of which each step sets 16 aside and convolves 48 on."""
-    kernels = {layer.name: layer.kernel.shape for layer in block("imdb", 64, distillation=0.25).layers if layer.weights}
+    kernels = {
+        layer.name: layer.kernel.shape for layer in block("imdb", 64, distillation_rate=0.25).layers if layer.weights
+    }
     assert kernels == {
         "B.c1": (3, 3, 64, 64),
         "B.c2": (3, 3, 48, 64),
@@ -67,7 +69,7 @@ def test_convolutions_of_imdb():
 @pytest.mark.parametrize(("name", "passes"), [("srb", True), ("base", False), ("rfdb", True), ("fdc", False)])
 def test_only_srbs_pass_features_round_their_convolution(name, passes):
     """With their convolutions zero, three SRBs hand a positive x on to c4 as it is; plain convolutions hand on zero."""
-    model = block(name, distillation=0 if name in ("srb", "base") else 0.5)
+    model = block(name, distillation_rate=0 if name in ("srb", "base") else 0.5)
     for layer in model.layers:
         if "_r" in layer.name and layer.weights:
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
@@ -79,7 +81,7 @@ def test_only_srbs_pass_features_round_their_convolution(name, passes):
 @pytest.mark.parametrize(("rate", "kept"), [(0.25, 4), (0.5, 8), (0.75, 12)])
 @pytest.mark.parametrize("name", ["rfdb", "fdc"])
 def test_the_rate_is_of_the_pointwise_distillations_only(name, rate, kept):
-    kernels = {layer.name: layer.kernel.shape for layer in block(name, distillation=rate).layers if layer.weights}
+    kernels = {layer.name: layer.kernel.shape for layer in block(name, distillation_rate=rate).layers if layer.weights}
     assert kernels["B.c1_d"] == kernels["B.c2_d"] == kernels["B.c3_d"] == (1, 1, 16, kept)
     assert kernels["B.c4"] == (3, 3, 16, 8)
     assert kernels["B.c5"] == (1, 1, 3 * kept + 8, 16)
@@ -102,7 +104,7 @@ def test_msrresnet_adds_to_bilinear_interpolation(scale):
 
 
 def test_residual_block_is_its_input_plus_two_convolutions():
-    model = block("residual", 4, distillation=0, activation="relu")
+    model = block("residual", 4, distillation_rate=0, activation="relu")
     identity = np.zeros((3, 3, 4, 4))
     identity[1, 1] = np.eye(4)
     for layer in model.layers:
@@ -133,7 +135,7 @@ def test_the_long_skip_goes_round_all_blocks(network):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_anchored_network_starts_from_each_pixel_repeated(scale):
+def test_image_residual_starts_from_each_pixel_repeated(scale):
     model = models.build(dataclasses.replace(VARIANTS["rfdn-mobile"], channels=16, num_blocks=1, scale=scale))
     last = model.get_layer("upsampler.0")
     last.set_weights([0 * weight for weight in last.get_weights()])

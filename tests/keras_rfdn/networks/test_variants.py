@@ -62,7 +62,7 @@ OTHER = {
     "num_blocks": (3,),
     "attention": ("cca", "esa"),
     "reduction": (2,),
-    "distillation": (0.75,),
+    "distillation_rate": (0.75,),
     "activation": ("relu", "lrelu"),
     "network": ("chained", "msrresnet"),
     "scale": (3,),
@@ -72,7 +72,7 @@ OTHER = {
 # Where another value makes no sense: what distils nothing has no rate, what attends to nothing no reduction.
 REFUSED = {
     ("table1-srb", "block"),
-    ("table1-srb", "distillation"),
+    ("table1-srb", "distillation_rate"),
     ("rfdn-mobile", "attention"),
     ("rfdn-mobile", "reduction"),
     ("imdn-aim", "attention"),
@@ -80,7 +80,7 @@ REFUSED = {
     ("msrresnet", "block"),
     ("msrresnet", "attention"),
     ("msrresnet", "reduction"),
-    ("msrresnet", "distillation"),
+    ("msrresnet", "distillation_rate"),
 }
 
 
@@ -113,13 +113,13 @@ def graph(config):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"distillation": 0.01}, "1 to 7 of 8 channels, got 0.01"),
-        ({"distillation": 1}, "1 to 7 of 8 channels, got 1"),
+        ({"distillation_rate": 0.01}, "1 to 7 of 8 channels, got 0.01"),
+        ({"distillation_rate": 1}, "1 to 7 of 8 channels, got 1"),
         ({"reduction": 9}, "reduction of 1 to 8"),
         ({"reduction": 0}, "reduction of 1 to 8"),
         ({"attention": "none"}, "need reduction=0, got 4"),
         ({"block": "base"}, "distils nothing"),
-        ({"num_blocks": 0}, "a block at least"),
+        ({"num_blocks": 0}, "1 block or more"),
     ],
 )
 def test_impossible_networks_are_refused(changes, match):
@@ -128,5 +128,5 @@ def test_impossible_networks_are_refused(changes, match):
 
 
 def test_older_weight_files_name_fewer_fields():
-    """Files written before distillation and network existed hold these five fields and scale."""
+    """Files written before distillation_rate and network existed hold these five fields and scale."""
     assert ModelConfig("rfdb", 50, 4, attention="esa", reduction=4, scale=4) == VARIANTS["e-rfdn"]

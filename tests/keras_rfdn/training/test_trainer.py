@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import os
 import resource
 
 import numpy as np
@@ -182,6 +183,21 @@ def test_a_truncated_state_is_passed_over(make, batch, tmp_path, caplog):
     truncate(tmp_path, 3)
     with pytest.raises(RuntimeError, match=r"no state in .*/state can be read; .* with .*last\.h5 as init"):
         make()
+
+
+def test_a_state_is_flushed_to_the_disk(make, tmp_path, monkeypatch):
+    """Files, then the folder that lists them, before the next save may delete an older one."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")) or fsync(handle)
+    )
+    trainer = make()
+    trainer.state.step.assign(3)
+    trainer.checkpoints.save()
+    folder = tmp_path / "state"
+    names = {"ckpt-3.index", "ckpt-3.data-00000-of-00001", "checkpoint"}
+    assert {*synced[:-1]} == {str(folder / name) for name in names} == {str(path) for path in folder.iterdir()}
+    assert synced[-1] == str(folder)
 
 
 def test_a_full_disk_loses_nothing(make, batch, tmp_path):
