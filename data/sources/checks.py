@@ -19,55 +19,57 @@ MOST_NAMES = 20  # that one line lists
 
 def check_folder(folder: str | os.PathLike, scale: int, patch: int) -> Findings:
     """Findings on a folder of images, every file of which is read. rows: as FOLDER_HEADER. patch: LR pixels."""
-    folder, found = pathlib.Path(folder), Findings()
+    folder, findings = pathlib.Path(folder), Findings()
     if not folder.is_dir():
         raise UserError(f"{folder} is neither div2k nor a folder")
     for path in sorted(folder.glob("*.zip")):
-        _check_zip(path, found)
+        _check_zip(path, findings)
     try:
         image_sets = folders.image_sets(folder, scale)
-    except ValueError as error:
-        found.problems.append(str(error))
-        return found
+    except UserError as error:
+        findings.problems.append(str(error))
+        return findings
     for image_set in image_sets:
-        _check_set(image_set, scale, patch, found)
-    _note_unread(folder, image_sets, found)
-    return found
+        _check_set(image_set, scale, patch, findings)
+    _note_unread(folder, image_sets, findings)
+    return findings
 
 
-def _check_zip(path, found):
+def _check_zip(path, findings):
     fault = downloads.archive_fault(path, downloads.known_archives().get(path.name))
     if fault:
-        found.problems.append(f"{path} {fault}. Delete it or get it again")
+        findings.problems.append(f"{path} {fault}. Delete it or get it again")
         return
     with zipfile.ZipFile(path) as archive:
         packed = [name for name in archive.namelist() if pathlib.Path(name).suffix.lower() in image_files.EXTENSIONS]
     absent = [name for name in packed if not (path.parent / name).exists()]
     if absent:
-        found.problems.append(
+        findings.problems.append(
             f"{path}: {len(absent)} of {len(packed)} images are not unpacked: unzip it in {path.parent}"
         )
     elif packed:
-        found.notes.append(f"{path} is undamaged and unpacked; it may be deleted")
+        findings.notes.append(f"{path} is undamaged and unpacked; it may be deleted")
 
 
-def _check_set(image_set, scale, patch, found):
+def _check_set(image_set, scale, patch, findings):
     """Adds a row, and a problem for each thing that training would stumble on."""
     name = image_set.hr_folder.name
-    _check_numbers(image_set, found)
+    _check_numbers(image_set, findings)
     missing = image_set.missing_lr()
     if missing:
-        found.problems.append(
+        findings.problems.append(
             f"{image_set.lr_folder} lacks the LR images of {_some(p.stem for p in missing)}: add them, or move that "
             f"folder away to have all LR images made"
         )
     unreadable, wrong, small = _read_all(image_set.files, scale, patch)
-    found.problems += unreadable + wrong
+    findings.problems += unreadable + wrong
     if unreadable:
-        found.notes.append(f"{name}: with skip_broken training leaves out what is unreadable")
+        findings.notes.append(f"{name}: with skip_broken training leaves out what is unreadable")
     if small:
-        found.notes.append(f"{name}: training leaves out {_some(small)}: an LR side is below a patch of {patch} pixels")
-    found.rows.append(
+        findings.notes.append(
+            f"{name}: training leaves out {_some(small)}: an LR side is below a patch of {patch} pixels"
+        )
+    findings.rows.append(
         [
             name,
             len(image_set.files),
@@ -80,12 +82,12 @@ def _check_set(image_set, scale, patch, found):
     )
 
 
-def _check_numbers(image_set, found):
+def _check_numbers(image_set, findings):
     """A problem where a folder has DIV2K's name, but not all of its images."""
     wanted = {f"{number:04d}" for number in div2k.NUMBERS.get(image_set.hr_folder.name, ())}
     absent = sorted(wanted - {hr_path.stem for hr_path, _ in image_set.files})
     if absent:
-        found.problems.append(
+        findings.problems.append(
             f"{image_set.hr_folder} has {len(wanted) - len(absent)} of {len(wanted)} images: {_some(absent)} missing"
         )
 
@@ -95,8 +97,8 @@ def _read_all(pairs, scale, patch):
     unreadable, wrong, small = [], [], []
     read = functools.partial(_read_pair, scale=scale)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = tqdm.tqdm(pool.map(read, pairs), "reading", len(pairs), unit=" images", disable=None)
-        for (hr_path, _), (broken, mismatch, lr_side) in zip(pairs, found, strict=True):
+        results = tqdm.tqdm(pool.map(read, pairs), "reading", len(pairs), unit=" images", disable=None)
+        for (hr_path, _), (broken, mismatch, lr_side) in zip(pairs, results, strict=True):
             unreadable += broken
             wrong += mismatch
             if not broken and not mismatch and lr_side < patch:
@@ -110,26 +112,26 @@ def _read_pair(paths, scale):
     for path in paths:
         try:
             decoded.append(None if path is None else image_files.read(path))
-        except ValueError as error:
+        except UserError as error:
             broken.append(str(error))
     if broken:
         return broken, [], None
     hr, lr = decoded
     try:
         folders.check_sizes(lr, hr, *paths[::-1], scale)
-    except ValueError as error:
+    except UserError as error:
         return [], [str(error)], None
     return [], [], min(hr.shape[:2]) // scale
 
 
-def _note_unread(folder, image_sets, found):
+def _note_unread(folder, image_sets, findings):
     """A note on folders beside HR folders that nothing is read from: an LR folder under another name, say."""
     read = {s.hr_folder for s in image_sets} | {s.lr_folder.parent for s in image_sets if s.lr_folder}
     if folder in read:
         return
     unread = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path not in read]
     if unread:
-        found.notes.append(
+        findings.notes.append(
             f"nothing is read from {_some(unread)}; data/sources/folders.py says in which layouts LR images are"
         )
 

@@ -25,7 +25,7 @@ from keras_rfdn.data.sources import div2k
 
 @dataclasses.dataclass
 class Findings:
-    """What a check found. rows: cells of a table. problems: what must be mended. notes: what is good to know."""
+    """Findings of a check. rows: cells of a table. problems: what must be mended. notes: what is good to know."""
 
     rows: list[list] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -37,22 +37,22 @@ def check(scale: int, data_dir: str | os.PathLike | None = None) -> Findings:
     builder = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=data_dir)
     folder, root = pathlib.Path(builder.data_dir), div2k.root(builder)
     downloads = root / "downloads"
-    found = Findings()
+    findings = Findings()
     if builder.is_prepared():
-        _check_records(builder, found)
+        _check_records(builder, findings)
     else:
-        found.rows.append([str(folder), "not there yet"])
-        absent = [_check_archive(url, info, downloads, found) for url, info in archives(scale).items()]
-        found.notes.append(
+        findings.rows.append([str(folder), "not there yet"])
+        absent = [_check_archive(url, info, downloads, findings) for url, info in archives(scale).items()]
+        findings.notes.append(
             f"{sum(absent) / 1e9:.1f} GB to download, by training or by python -m keras_rfdn.prepare div2k --download; "
             f"with what is unpacked and the records, DIV2K takes some {_disk_bytes(scale) / 1e9:.0f} GB of disk"
         )
     for pattern in ("downloads/div2k/*.tmp.*", "downloads/extracted/incomplete.*", "div2k/*/incomplete.*"):
         for path in sorted(root.glob(pattern)):
-            found.notes.append(
+            findings.notes.append(
                 f"{path} ({_bytes_of(path) / 1e9:.1f} GB): left by a run that was stopped; may be deleted"
             )
-    return found
+    return findings
 
 
 def archives(scale: int) -> dict[str, checksums.UrlInfo]:
@@ -82,42 +82,42 @@ def archive_fault(path: pathlib.Path, info: checksums.UrlInfo | None = None) -> 
     return None if broken is None else f"is broken at {broken}"
 
 
-def _check_archive(url, info, downloads, found):
+def _check_archive(url, info, downloads, findings):
     """Adds a row on a zip file and what is unpacked of it; returns the bytes that are to be downloaded."""
     by_hand = downloads / "manual" / info.filename
     name = resource.get_dl_fname(url, info.checksum)
     cached = next((p for p in (downloads / "div2k" / name, downloads / name) if p.exists()), None)
     path = by_hand if by_hand.exists() else cached
     if path is None:
-        found.rows.append([info.filename, "not there yet"])
+        findings.rows.append([info.filename, "not there yet"])
         return int(info.size)
     marker = resource.get_info_path(path)
     if path != by_hand and not marker.exists():
-        found.rows.append([info.filename, "without .INFO"])
-        found.notes.append(
+        findings.rows.append([info.filename, "without .INFO"])
+        findings.notes.append(
             f"{path} would be downloaded again, for its .INFO is missing; rename it to {by_hand} to have it taken"
         )
         return int(info.size)
     fault = archive_fault(path, info)
     if fault:
         files = path if path == by_hand else f"it and {marker.name}"
-        found.problems.append(f"{path} {fault}. Delete {files}; the next run downloads it again")
-    found.rows.append([info.filename, "broken" if fault else "undamaged"])
-    _check_unpacked(downloads / "extracted" / f"ZIP.{path.name}", info.filename, found)
+        findings.problems.append(f"{path} {fault}. Delete {files}; the next run downloads it again")
+    findings.rows.append([info.filename, "broken" if fault else "undamaged"])
+    _check_unpacked(downloads / "extracted" / f"ZIP.{path.name}", info.filename, findings)
     return 0
 
 
-def _check_unpacked(folder, filename, found):
+def _check_unpacked(folder, filename, findings):
     if not folder.exists():
         return
     wanted = len(div2k.NUMBERS["DIV2K_train_HR" if "train" in filename else "DIV2K_valid_HR"])
     count = sum(1 for path in folder.rglob("*.png"))
-    found.rows.append([f"{filename}, unpacked", f"{count} of {wanted} images"])
+    findings.rows.append([f"{filename}, unpacked", f"{count} of {wanted} images"])
     if count != wanted:
-        found.problems.append(f"{folder} holds {count} images of {wanted}. Delete it; the next run unpacks it again")
+        findings.problems.append(f"{folder} holds {count} images of {wanted}. Delete it; the next run unpacks it again")
 
 
-def _check_records(builder, found):
+def _check_records(builder, findings):
     """Adds a row for each split, whose records are read whole."""
     for name, split in builder.info.splits.items():
         count, fault = 0, ""
@@ -126,9 +126,9 @@ def _check_records(builder, found):
                 count += 1
         except tf.errors.OpError as error:
             fault = f" ({type(error).__name__})"
-        found.rows.append([f"{name} records", f"{count} of {split.num_examples}"])
+        findings.rows.append([f"{name} records", f"{count} of {split.num_examples}"])
         if fault or count != split.num_examples:
-            found.problems.append(
+            findings.problems.append(
                 f"{builder.data_dir}: {count} of {split.num_examples} {name} images can be read{fault}. Delete that "
                 f"folder; the next run makes it again from the downloads"
             )

@@ -77,7 +77,7 @@ class FolderPairs:
     def _load(self, hr_path, lr_path):
         try:
             return load_pair(hr_path, lr_path, self.scale)
-        except ValueError as error:
+        except UserError as error:
             if not self.skip_broken:
                 raise
             logging.warning("skipped: %s", error)

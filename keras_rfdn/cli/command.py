@@ -1,7 +1,7 @@
 """Command-line parser: a dataclass's fields are the flags, its docstring is the help."""
 
 import functools
-import pathlib
+import re
 import sys
 
 import simple_parsing
@@ -14,10 +14,9 @@ QUIET = {"tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_
 
 
 def run(main, config_class, *, preset=None):
-    """Parse the command line into config_class, call main(config), exit.
+    """Command: parse the command line into config_class, call main(config), exit.
 
     preset: function from the command line's words to a dict of fields, which replace the class' own defaults.
-
     UserError and StoppedError are printed as one line and exit with status 2; any other exception keeps its traceback.
     """
 
@@ -33,9 +32,9 @@ def run(main, config_class, *, preset=None):
 
 
 def _is_worth_showing(record):
-    return record.levelno > logging.converter.STANDARD_INFO or not QUIET.intersection(
-        pathlib.Path(record.pathname).parts
-    )
+    """Whether a line of the log is a warning, or was not written by an installed package in QUIET."""
+    *_, package = re.split(r"[/\\](?:site|dist)-packages[/\\]", record.pathname)
+    return record.levelno > logging.converter.STANDARD_INFO or re.split(r"[/\\]", package)[0] not in QUIET
 
 
 def _parse(config_class, argv, *, preset=None):
@@ -44,7 +43,11 @@ def _parse(config_class, argv, *, preset=None):
     etils.eapp.make_flags_parser would do, but it ignores words and answers an unknown flag with a traceback.
     """
     parser = simple_parsing.ArgumentParser()
-    parser.add_arguments(config_class, "config", default=config_class(**preset(argv)) if preset else None)
+    try:
+        defaults = config_class(**preset(argv)) if preset else None
+    except UserError as error:
+        parser.error(str(error))
+    parser.add_arguments(config_class, "config", default=defaults)
     parsed, rest = parser.parse_known_args(argv[1:])
     try:
         words = flags.FLAGS(argv[:1] + rest)[1:]  # absl's own, --verbosity for one

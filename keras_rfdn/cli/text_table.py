@@ -1,8 +1,10 @@
-"""Text tables for the terminal."""
+"""Text table for the terminal."""
+
+from collections.abc import Iterable, Sequence
 
 
-def text_table(header, rows):
-    """Rows under a header, cells printed by str -> text in columns, the first aligned left and the others right."""
+def text_table(header: Sequence, rows: Iterable[Sequence]) -> str:
+    """Table of rows under a header, cells printed by str; the first column is aligned left and the others right."""
     lines = [[str(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

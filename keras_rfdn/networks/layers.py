@@ -1,4 +1,4 @@
-"""The parts that blocks are made of. Tensors are [n, h, w, c] in the policy's compute type unless stated."""
+"""Layers that blocks are made of. Tensors are [n, h, w, c] in the policy's compute type unless stated."""
 
 import tensorflow as tf
 import tf_keras as keras

@@ -1,4 +1,4 @@
-"""How a training goes: loss, speed and time lost to waiting for data, in the log and TensorBoard."""
+"""Progress of a training: loss, speed and time lost to waiting for data, in the log and TensorBoard."""
 
 import datetime
 import math
@@ -9,11 +9,11 @@ from absl import logging
 
 
 class Progress:
-    """Sums since the last report, and the line that tells them."""
+    """Sums since the last report, from which the next one is made."""
 
-    def __init__(self, start, steps):
-        """start: the update that a run goes on from. steps: its last."""
-        self.steps, self.psnr_y = steps, math.nan
+    def __init__(self, start: int, steps: int):
+        """start: the update that a run resumes from. steps: its last."""
+        self.steps, self.psnr_y = steps, math.nan  # psnr_y: of the last validation, set from outside
         self.loss, self.images_per_second, self.data_wait = math.nan, math.nan, math.nan
         self._begin(start)
 
@@ -21,20 +21,20 @@ class Progress:
         self.losses, self.images, self.waited = [], 0, 0.0
         self.reported_step, self.reported_at = step, time.monotonic()
 
-    def add(self, loss, images, waited):
-        """An update: its loss, a scalar tensor, its batch, and the seconds that it waited for it."""
+    def add(self, loss: tf.Tensor, images: int, waited: float) -> None:
+        """Count an update: loss, a scalar tensor; images of its batch; seconds that it waited for them."""
         self.losses.append(loss)
         self.images += images
         self.waited += waited
 
-    def mean_loss(self):
+    def mean_loss(self) -> float:
         """Mean loss since the last report, or that report's when nothing came since."""
         if self.losses:
             self.loss = float(tf.reduce_mean(self.losses))
         return self.loss
 
-    def report(self, step, learning_rate):
-        """Log a line, write TensorBoard's scalars and start to count anew."""
+    def report(self, step: int, learning_rate: float) -> None:
+        """Report: a line in the log and TensorBoard's scalars; the sums start anew."""
         loss, seconds = self.mean_loss(), time.monotonic() - self.reported_at
         self.images_per_second, self.data_wait = self.images / seconds, self.waited / seconds
         left = datetime.timedelta(seconds=round((self.steps - step) * seconds / (step - self.reported_step)))

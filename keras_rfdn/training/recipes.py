@@ -95,7 +95,7 @@ RECIPES = {
     # which the authors' framework grew from, defines an epoch. How long L2 went on it does not say.
     "aim2020-erfdn": Recipe(
         source="AIM 2020 report; RFDN paper, section 4.5",
-        data="DIV2K, with --extra_data FLICKR2K",
+        data="DIV2K, with Flickr2K as extra_data",
         expected="Set5 32.16 dB (the released weights)",
         mult_adds=3.89e17,
         variant="e-rfdn",

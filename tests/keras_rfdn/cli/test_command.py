@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from keras_rfdn.data.images import patches
 from keras_rfdn.cli import command
+from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import config
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +21,10 @@ class AddConfig:
 
 def main(options):
     for line, file in (
-        ("logging.info('chatter of a library')", '/lib/tensorflow/python/a.py'),
-        ("logging.warning('warning of a library')", '/lib/tensorflow/python/a.py'),
+        ("logging.info('chatter of a library')", '/lib/site-packages/tensorflow/python/a.py'),
+        ("logging.warning('warning of a library')", '/lib/site-packages/tensorflow/python/a.py'),
         ("logging.info('adding')", __file__),
+        ("logging.info('cloned')", '/home/me/tensorflow/keras-rfdn/add.py'),
     ):
         exec(compile(line, file, 'exec'))  # as if that file said it
     if options.fails == 'ours':
@@ -33,7 +35,12 @@ def main(options):
         patches.orient(None, 1)
     print(options.a + 1)
 
-command.run(main, AddConfig)
+def preset(argv):
+    if 'unknown' in argv:
+        raise UserError('no preset of that name')
+    return {}
+
+command.run(main, AddConfig, preset=preset)
 """
 
 
@@ -58,6 +65,7 @@ def test_flags_are_the_fields(run):
 def test_the_log_is_ours_and_warnings(run):
     log = run().stderr
     assert "adding" in log
+    assert "cloned" in log
     assert "warning of a library" in log
     assert "chatter" not in log
 
@@ -82,4 +90,11 @@ def test_what_is_no_flag_is_refused(run, flags):
     done = run(*flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_preset_that_is_refused_is_no_traceback(run):
+    done = run("--fails", "unknown")
+    assert done.returncode == 2
+    assert "error: no preset of that name" in done.stderr
     assert "Traceback" not in done.stderr
