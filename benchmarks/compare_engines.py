@@ -37,7 +37,7 @@ from keras_rfdn.tflite.inspection import machine, timing
 class CompareEnginesConfig:
     """Time a network in LiteRT and in other engines, interleaved."""
 
-    weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or shipped
+    weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or pretrained
     height: int = number(180, least=SMALLEST_INPUT)  # LR pixels
     width: int = number(320, least=SMALLEST_INPUT)
     threads: int = number(2, least=1)

@@ -10,7 +10,7 @@ what is done elsewhere, written anew here:
 
     decode        decode the PNG files of a pair for each patch, crop, turn
     sub-images    BasicSR's: PNG files of 480x480 HR pixels, a step of 240 apart, decoded for each patch, crop, turn
-    tf ops        krasserm's super-resolution: whole decoded images cached in tf.data; crop, turn and flip by TensorFlow
+    tf ops        krasserm's super-resolution: decoded images cached in tf.data; crop, turn and flip by TensorFlow
 """
 
 import dataclasses
@@ -129,7 +129,7 @@ def _methods(pairs, config, folder):
         return lambda: pipeline.batch_at(next(steps), cached, **arguments)
 
     methods = {
-        "decode": Method(_decode(_save(pairs, folder / "whole"), config), DECODED, 0),
+        "decode": Method(_decode(_save(pairs, folder / "images"), config), DECODED, 0),
         "sub-images": Method(_decode(_save(_sub_images(pairs, config.scale), folder / "sub"), config), DECODED, 0),
         "tf ops": Method(_tf_ops(pairs, config), config.batch, pixels),
         "ours, memory": Method(ours(pairs), config.batch, pixels),
@@ -231,9 +231,9 @@ def _copy(pairs, config):
 
 
 def _tf_ops(pairs, config):
-    """draw() of a batch by TensorFlow's operations on whole cached images, in as many threads as tf.data likes."""
-    whole = tf.TensorSpec((None, None, 3), tf.uint8)
-    dataset = tf.data.Dataset.from_generator(lambda: pairs, output_signature=(whole, whole)).cache().repeat()
+    """draw() of a batch by TensorFlow's operations on complete cached images, in as many threads as tf.data likes."""
+    image = tf.TensorSpec((None, None, 3), tf.uint8)
+    dataset = tf.data.Dataset.from_generator(lambda: pairs, output_signature=(image, image)).cache().repeat()
     for step in (functools.partial(_tf_crop, config=config), _tf_flip, _tf_turn):
         dataset = dataset.map(step, num_parallel_calls=tf.data.AUTOTUNE)
     return functools.partial(next, iter(dataset.batch(config.batch).prefetch(tf.data.AUTOTUNE)))

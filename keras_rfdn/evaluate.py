@@ -29,7 +29,7 @@ class EvaluateConfig:
     sets: tuple[str, ...] = simple_parsing.field(
         default=(), positional=True, nargs="*", metavar="SET", help="folders of HR images, or of HR and LR_bicubic"
     )
-    weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or shipped
+    weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or pretrained
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     protocol: str = choice(*PROTOCOLS, default="y")  # y: luma, as papers; rgb: as NTIRE and AIM

@@ -1,6 +1,6 @@
 """Upscaling of image files:
 
-python -m keras_rfdn.upscale in.png out.png                 by the newest run, or the weights that are shipped
+python -m keras_rfdn.upscale in.png out.png                 by the newest run, or pretrained weights
 python -m keras_rfdn.upscale FOLDER FOLDER --weights A      every image of a folder, by weights of yours
 """
 
@@ -27,7 +27,9 @@ class UpscaleConfig:
 
     input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
     output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
-    weights: str | None = None  # weight file, workdir, .tflite or released .pth; by default the newest run or shipped
+    weights: str | None = (
+        None  # weight file, workdir, .tflite or released .pth; by default the newest run or pretrained
+    )
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     # LR pixels a side, above which an image is cut into tiles to bound memory

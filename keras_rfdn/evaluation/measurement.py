@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import pathlib
+from collections.abc import Sequence
 
 import keras_rfdn
 from keras_rfdn.checkpoints import checkpoint
@@ -19,9 +20,10 @@ from keras_rfdn.upscaling import upscalers
 
 
 def measure(
-    sets, weights=(), *, variant=None, scale=None, protocol="y", ensemble=False, images=None, skip_broken=False,
-    earlier=(),
-):  # fmt: skip
+    sets: Sequence[str], weights: Sequence[str] = (), *, variant: str | None = None, scale: int | None = None,
+    protocol: str = "y", ensemble: bool = False, images: int | None = None, skip_broken: bool = False,
+    earlier: Sequence[Report] = (),
+) -> Report:  # fmt: skip
     """Scores of bicubic and of networks on sets of HR images -> Report, merged with earlier Reports.
 
     sets: folders, as folders.find_pairs takes them. weights: as checkpoint.resolve takes them, or .tflite files; with

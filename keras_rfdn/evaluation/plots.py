@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from keras_rfdn.data.system import files
 from keras_rfdn.evaluation import tables
+from keras_rfdn.evaluation.reports import Report
 
 COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
 COLOURS = {"published": "0.45", "here": "tab:red"}
@@ -34,7 +35,7 @@ def curve(records, path, *, baseline):
     write(figure, path)
 
 
-def points(report, cost, name):
+def points(report: Report, cost: str, name: str):
     """[(method, source, cost, PSNR)] of a report on a set, of those whose cost is known and whose PSNR is finite.
 
     cost: key of COSTS, which is a field of tables.Line.
@@ -46,7 +47,7 @@ def points(report, cost, name):
     ]
 
 
-def save(report, prefix):
+def save(report: Report, prefix) -> list[pathlib.Path]:
     """Write PREFIX_parameters.png and PREFIX_mult_adds.png, a panel for each set, and return their paths.
 
     The costs' axis is logarithmic, for they span three powers of ten. Without any point there is no file.

@@ -23,7 +23,7 @@ class SetResult:
     images: dict[str, Score]
 
     @property
-    def score(self):
+    def score(self) -> Score:
         return Score(self.psnr, self.ssim)
 
 
@@ -41,7 +41,7 @@ class Result:
     sets: dict[str, SetResult]
 
     @property
-    def label(self):
+    def label(self) -> str:
         """The network's name, with + for the ensemble, as papers write it."""
         return self.model + ("+" if self.ensemble else "")
 
@@ -55,12 +55,12 @@ class Report:
     scale: int
     results: tuple[Result, ...]
 
-    def to_json(self):
+    def to_json(self) -> dict:
         """Dictionary of JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: dict) -> "Report":
         """What to_json gave, or its like from a file of an earlier version -> Report. Raises KeyError or TypeError."""
         return cls(
             **{name: values[name] for name in COMMON},
@@ -84,7 +84,7 @@ def _decibels(value):
     return math.inf if value is None else value
 
 
-def read(path):
+def read(path) -> Report:
     """JSON file that evaluate wrote -> Report. Raises UserError when it is none."""
     try:
         return Report.from_json(json.loads(pathlib.Path(path).read_text()))
@@ -92,7 +92,7 @@ def read(path):
         raise UserError(f"{path} is no JSON file that keras_rfdn.evaluate wrote ({error!r})") from error
 
 
-def merge(reports):
+def merge(reports: list[Report]) -> Report:
     """Reports -> one, a network's sets together; where several have a set of a network, the last one's.
 
     Raises UserError when they are of different protocols or scales, or their sets of one name are different images.

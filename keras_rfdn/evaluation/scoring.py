@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import statistics
+from collections.abc import Iterable
 
 import tqdm
 
@@ -22,18 +23,18 @@ class Score:
         return f"{self.psnr:.2f} / {self.ssim:.4f}"
 
 
-def score(sr, hr, scale, protocol="y"):
+def score(sr, hr, scale, protocol="y") -> Score:
     """PSNR and SSIM of one image by a protocol. sr, hr: uint8 RGB [h, w, 3]. protocol: key of PROTOCOLS."""
     return Score(*(metric(sr, hr, shave=scale) for metric in PROTOCOLS[protocol]))
 
 
-def mean(scores):
+def mean(scores: Iterable[Score]) -> Score:
     """Mean score of several images, as papers give it for a set: of dB, not of squared errors."""
     scores = list(scores)
     return Score(statistics.fmean(s.psnr for s in scores), statistics.fmean(s.ssim for s in scores))
 
 
-def evaluate(upscale, pairs, scale, protocol="y"):
+def evaluate(upscale, pairs, scale, protocol="y") -> dict[str, Score]:
     """Scores of an upscaler on images: {name: Score}. pairs: (name, lr, hr) items, uint8 RGB."""
     return {name: score(upscale(lr), hr, scale, protocol) for name, lr, hr in pairs}
 

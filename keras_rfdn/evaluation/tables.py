@@ -5,6 +5,7 @@ import dataclasses
 import io
 
 from keras_rfdn.evaluation import published
+from keras_rfdn.evaluation.reports import Report
 from keras_rfdn.evaluation.scoring import Score
 
 EMPTY = "–"
@@ -21,7 +22,7 @@ class Line:
     scores: dict[str, Score]  # of the sets that it was measured on
 
 
-def lines(report):
+def lines(report: Report) -> tuple[list[str], list[Line]]:
     """Report -> (names of the sets, Lines: the paper's first, then ours).
 
     The paper's rows are those of Table 3, or of Tables 1 and 2 beside the networks of these ablations. They are on luma
@@ -44,7 +45,7 @@ def lines(report):
     return list(sizes), papers + _our_lines(report)
 
 
-def _published_rows(models, scale):
+def _published_rows(models: set[str], scale: int):
     """[(name in the table, published.Row)] that stand beside these networks."""
     models = models - {"bicubic"}
     ablations, ablated = [], set()
@@ -70,7 +71,7 @@ def _our_lines(report):
     ]
 
 
-def cells(report):
+def cells(report: Report):
     """Report -> (header, rows) of text."""
     sets, table = lines(report)
     rows = [
@@ -86,7 +87,7 @@ def cells(report):
     return ["method", "from", "parameters, K", "Mult-Adds, G", *sets], rows
 
 
-def image_cells(report):
+def image_cells(report: Report):
     """Report on one set -> (header, rows) of text: each image, and the mean."""
     (name,) = report.results[0].sets
     sets = [result.sets[name] for result in report.results]
@@ -95,7 +96,7 @@ def image_cells(report):
     return ["image", *(result.label for result in report.results)], [*rows, means]
 
 
-def caption(report):
+def caption(report: Report) -> str:
     """What the numbers are, in a sentence or two."""
     kind = {"y": "BT.601 luma", "rgb": "RGB"}[report.protocol]
     text = f"x{report.scale}: PSNR in dB / SSIM on {kind}, {report.shave} pixels shaved; Mult-Adds for 1280x720."
@@ -106,7 +107,7 @@ def caption(report):
     return text
 
 
-def markdown(report):
+def markdown(report: Report) -> str:
     """Report -> text of a Markdown file: the table, and which weights and versions the rows are of."""
     header, rows = cells(report)
     weights = [
@@ -118,13 +119,13 @@ def markdown(report):
     return "\n".join([caption(report), "", markdown_table(header, rows, left=2), "", *weights, ""])
 
 
-def markdown_table(header, rows, *, left=1):
+def markdown_table(header, rows, *, left=1) -> str:
     """Header and rows of cells -> a Markdown table, its first columns aligned left and the others right."""
     body = [header, ["---"] * left + ["--:"] * (len(header) - left), *rows]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in body)
 
 
-def as_csv(report):
+def as_csv(report: Report) -> str:
     """Report -> text of a CSV file: a row for each method and set, numbers not rounded."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -104,7 +104,7 @@ class Model:
             raise UserError(f"LiteRT can't run {self.name} on {height}x{width}: {error}") from error
         scale = sr.shape[0] // height
         if sr.shape != (height * scale, width * scale, 3):
-            raise UserError(f"{self.name} makes {list(sr.shape)} of {height}x{width}, which is no whole factor")
+            raise UserError(f"{self.name} makes {list(sr.shape)} of {height}x{width}, which is no integer factor")
         return scale
 
     def _only(self, kind, details):
@@ -138,7 +138,9 @@ def _open(content, name, threads, xnnpack):
     try:
         return Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"LiteRT can't open {name} ({error}); is it whole, and of built-in operators only?") from error
+        raise UserError(
+            f"LiteRT can't open {name} ({error}); is it complete, and of built-in operators only?"
+        ) from error
 
 
 def _shape(details):

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_rfdn.data.system.errors import UserError
 
-OVERLAP = 24  # LR pixels of context that a tile has around what is kept of it
+OVERLAP = 24  # LR pixels of context around the part of a tile that is used
 
 
 def padded(upscale, height, width):
@@ -28,8 +28,8 @@ def tiled(upscale, height, width, *, overlap=OVERLAP):
     """Tiles: upscale for images above height x width too, in parts of that size, which bounds memory.
 
     Tiles are spread evenly, share 2 * overlap LR pixels or more with the next one, and each pixel comes from the tile
-    that has more context around it. Equal to the whole image for an upscaler that looks no further than overlap;
-    RFDN's attention looks at all it is given, so its result differs a little.
+    that has more context around it. Equal to the result without tiles for an upscaler that looks no further than overlap;
+    RFDN's attention looks at all of its input, so its result differs a little.
     """
     if min(height, width) <= 2 * overlap:
         raise UserError(f"tiles of {height}x{width} have no inside with an overlap of {overlap} on every side")
@@ -64,7 +64,7 @@ def fitted(upscale, smallest, largest):
 
 
 def _windows(size, tile, overlap):
-    """Along one axis: (start of the tile, start and end of what is kept of it) for each tile."""
+    """Along one axis: (start of the tile, start and end of the part that is used) for each tile."""
     count = 1 if size <= tile else -((2 * overlap - size) // (tile - 2 * overlap))
     starts = np.linspace(0, max(0, size - tile), count).round().astype(int).tolist()
     cuts = [0] + [(a + tile + b) // 2 for a, b in itertools.pairwise(starts)] + [size]

@@ -130,7 +130,7 @@ def test_refuses_what_is_no_model(tmp_path, fixed_tflite):
         litert.Model(tmp_path / "gone.tflite")
     with pytest.raises(ValueError, match="not a TFLite model"):
         litert.Model(b"\x89PNG\r\n\x1a\n")
-    with open(fixed_tflite, "rb") as file, pytest.raises(ValueError, match="is it whole"):
+    with open(fixed_tflite, "rb") as file, pytest.raises(ValueError, match="is it complete"):
         litert.Model(file.read()[:10_000])
 
 
@@ -151,8 +151,8 @@ def _model(shape, layer, batch=1):
         (lambda: _model((32, 40, 1), keras.layers.UpSampling2D(2)), r"has \[\[1, 32, 40, 1\]\]"),
         (lambda: _model((32, 40, 3), keras.layers.UpSampling2D(2), batch=2), r"has \[\[2, 32, 40, 3\]\]"),
         (lambda: _model((32, 40, 3), keras.layers.Flatten()), r"one output.*has \[\[1, 3840\]\]"),
-        (lambda: _model((32, 40, 3), keras.layers.MaxPooling2D(2)), "no whole factor"),
-        (lambda: _model((32, 40, 3), keras.layers.UpSampling2D((2, 3))), "no whole factor"),
+        (lambda: _model((32, 40, 3), keras.layers.MaxPooling2D(2)), "no integer factor"),
+        (lambda: _model((32, 40, 3), keras.layers.UpSampling2D((2, 3))), "no integer factor"),
     ],
 )
 def test_refuses_what_is_no_upscaler(to_tflite, model, message):
