@@ -43,15 +43,15 @@ def check(scale: int, data_dir: str | os.PathLike | None = None) -> Findings:
     else:
         findings.rows.append([str(folder), "not there yet"])
         absent = [_check_archive(url, info, downloads, findings) for url, info in archives(scale).items()]
+        disk = 3 * sum(int(info.size) for info in archives(scale).values())  # the same PNG files three times
         findings.notes.append(
             f"{sum(absent) / 1e9:.1f} GB to download, by training or by python -m keras_rfdn.prepare div2k --download; "
-            f"with what is unpacked and the records, DIV2K takes some {_disk_bytes(scale) / 1e9:.0f} GB of disk"
+            f"with what is unpacked and the records, DIV2K takes some {disk / 1e9:.0f} GB of disk"
         )
     for pattern in ("downloads/div2k/*.tmp.*", "downloads/extracted/incomplete.*", "div2k/*/incomplete.*"):
         for path in sorted(root.glob(pattern)):
-            findings.notes.append(
-                f"{path} ({_bytes_of(path) / 1e9:.1f} GB): left by a run that was stopped; may be deleted"
-            )
+            size = sum(p.stat().st_size for p in (path, *path.rglob("*")) if p.is_file())
+            findings.notes.append(f"{path} ({size / 1e9:.1f} GB): left by a run that was stopped; may be deleted")
     return findings
 
 
@@ -132,12 +132,3 @@ def _check_records(builder, findings):
                 f"{builder.data_dir}: {count} of {split.num_examples} {name} images can be read{fault}. Delete that "
                 f"folder; the next run makes it again from the downloads"
             )
-
-
-def _disk_bytes(scale):
-    """Zip files, their images and the records hold the same PNG files, three times."""
-    return 3 * sum(int(info.size) for info in archives(scale).values())
-
-
-def _bytes_of(path):
-    return sum(p.stat().st_size for p in (path, *path.rglob("*")) if p.is_file())

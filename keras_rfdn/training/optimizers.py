@@ -25,12 +25,13 @@ class Muon(keras.optimizers.Adam):
         self.momentum, self.decay = momentum, decay
 
     def update_step(self, gradient, variable):
-        if not _is_hidden_kernel(variable):
+        is_hidden_kernel = variable.shape.rank == 4 and variable.shape[2] > 3
+        if not is_hidden_kernel:
             super().update_step(gradient, variable)
             return
         average = self._momentums[self._index_dict[self._var_key(variable)]]
         average.assign(self.momentum * average + gradient)
-        update = orthogonal(_as_matrix(gradient + self.momentum * average))
+        update = orthogonal(tf.reshape(gradient + self.momentum * average, [-1, variable.shape[-1]]))
         update = RMS * max(update.shape) ** 0.5 * tf.reshape(update, variable.shape) + self.decay * variable
         variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * update)
 
@@ -38,8 +39,8 @@ class Muon(keras.optimizers.Adam):
         return {**super().get_config(), "momentum": self.momentum, "decay": self.decay}
 
 
-def orthogonal(matrix):
-    """float32 [m, n] -> the same with its singular values brought to about 1 (0.7 to 1.2) by Newton-Schulz.
+def orthogonal(matrix: tf.Tensor) -> tf.Tensor:
+    """Orthogonalization of a float32 matrix [m, n]: brings singular values to about 1 (0.7 to 1.2) by Newton-Schulz.
 
     Directions with less than some thousandth of the matrix's norm stay smaller.
     """
@@ -51,14 +52,6 @@ def orthogonal(matrix):
         square = tf.matmul(x, x, transpose_b=True)
         x = a * x + tf.matmul(b * square + c * tf.matmul(square, square), x)
     return tf.transpose(x) if tall else x
-
-
-def _is_hidden_kernel(variable):
-    return variable.shape.rank == 4 and variable.shape[2] > 3
-
-
-def _as_matrix(kernel):
-    return tf.reshape(kernel, [-1, kernel.shape[-1]])
 
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "muon": Muon}
