@@ -27,9 +27,8 @@ class UpscaleConfig:
 
     input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
     output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
-    weights: str | None = (
-        None  # weight file, workdir, .tflite or released .pth; by default the newest run or pretrained
-    )
+    # Weight file, workdir, .tflite or released .pth; by default the newest run or pretrained.
+    weights: str | None = None
     variant: str | None = None  # by default that of the weights
     scale: int | None = None  # by default that of the weights
     # LR pixels a side, above which an image is cut into tiles to bound memory

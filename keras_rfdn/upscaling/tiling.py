@@ -28,8 +28,8 @@ def tiled(upscale, height, width, *, overlap=OVERLAP):
     """Tiles: upscale for images above height x width too, in parts of that size, which bounds memory.
 
     Tiles are spread evenly, share 2 * overlap LR pixels or more with the next one, and each pixel comes from the tile
-    that has more context around it. Equal to the result without tiles for an upscaler that looks no further than overlap;
-    RFDN's attention looks at all of its input, so its result differs a little.
+    that has more context around it. The result is that without tiles for an upscaler that looks no further than
+    overlap; RFDN's attention looks at all of its input, so its result differs a little.
     """
     if min(height, width) <= 2 * overlap:
         raise UserError(f"tiles of {height}x{width} have no inside with an overlap of {overlap} on every side")
