@@ -66,7 +66,7 @@ def test_only_the_border_is_shaved():
     sr = hr.copy()
     sr[:2], sr[-2:], sr[:, :2], sr[:, -2:] = 0, 0, 0, 0
     assert metrics.psnr(sr, hr, shave=2) == float("inf")
-    # One ring of wrong pixels is left: 5 * 8 of them, all but 5 * 8 inside of 7 * 10.
+    # One ring of wrong pixels is left: of the inner 7 * 10 the 30 that do not lie in the inner 5 * 8.
     assert metrics.psnr(sr, hr, shave=1) == pytest.approx(10 * np.log10(255**2 / (100**2 * 30 / 70)))
 
 
