@@ -57,7 +57,8 @@ def _train(trainer, stream, start, stopped, validate_every, save_minutes):
             progress.report(step, trainer.learning_rate())
         if validates and trainer.chief:
             record = trainer.validate(progress)
-            workdir.add_record(trainer.folder, record)
+            with trainer.checkpoints.saving():
+                workdir.add_record(trainer.folder, record)
         if saves and trainer.chief:
             trainer.save()
         if stop and not last:

@@ -16,6 +16,7 @@ from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic, image_files
 from keras_rfdn.data.sources import folders
 from keras_rfdn.data.streams import pipeline
+from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.train import TrainConfig
@@ -339,3 +340,12 @@ def test_a_record_between_two_reports_has_its_own_loss_and_speed(config, batches
     first, last = workdir.records(pathlib.Path(config.workdir))
     assert (first["step"], last) == (2, record)
     assert all(np.isfinite(first[key]) for key in ("loss", "images_per_second", "data_wait"))
+
+
+def test_a_disk_that_is_full_when_a_record_is_written(config, batches, valid, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(workdir, "add_record", full)
+    with pytest.raises(StoppedError, match=r"step 2 could not be saved \(No space left .*Make room in .*run"):
+        fit(config, batches, valid)
