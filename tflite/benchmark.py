@@ -15,14 +15,14 @@ import numpy as np
 import simple_parsing
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.tflite.inspection import profiler
-from keras_rfdn.tflite.inspection.description import read_bytes
 from keras_rfdn.tflite.inspection.machine import surroundings
-from keras_rfdn.tflite.inspection.timing import Worker, interleave, summary
-from keras_rfdn.upscaling.litert import Model
+from keras_rfdn.tflite.inspection.profiler import Profile
+from keras_rfdn.tflite.inspection.timing import Latency, Worker, interleave
+from keras_rfdn.upscaling.litert import Model, read_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,68 +30,85 @@ class BenchmarkConfig:
     """Time TFLite files, interleaved; the first is what the others are compared with."""
 
     models: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="MODEL.tflite")
-    threads: int = min(4, os.cpu_count() or 1)  # by default one per core, at most the four large cores of a phone
+    # by default one per core, at most the four large cores of a phone
+    threads: int = number(min(4, os.cpu_count() or 1), least=1)
     xnnpack: bool = True  # --noxnnpack leaves LiteRT's own kernels
-    rounds: int = 20  # timed runs of each model
-    warmup: int = 3  # runs of each model before
-    height: int = 180  # LR pixels, for models that leave their size open
-    width: int = 320
+    rounds: int = number(20, least=1)  # timed runs of each model
+    warmup: int = number(3, least=0)  # runs of each model before
+    height: int = number(180, least=1)  # LR pixels, for models that leave their size open
+    width: int = number(320, least=1)
     # Add milliseconds of each operator, from as many runs again; wants a fixed size.
     profile: bool = simple_parsing.field(default=False, action="store_true")
     json: str | None = None  # file for all that was measured, every run included
 
 
-def main(config):
-    """Prints a table and returns what --json writes.
+@dataclasses.dataclass(frozen=True)
+class ModelReport:
+    """A .tflite file as it ran. lr, sr: height and width of its input and output."""
 
-    A dictionary of date, machine (processor, instructions, cores, system), python and litert (versions), threads,
-    xnnpack, rounds, warmup and models, one dictionary each: model, size_bytes, dtype, lr and sr (height, width),
-    latencies_ms (a number per round), median_ms, p90_ms, min_ms, frames_per_second, megapixels_per_second (output),
-    ratio (median over the rounds of its time to the first model's in the same round), peak_bytes (resident memory of
-    its process at most) and memory_bytes (how much of it came after the model was opened); both None where there is no
-    /proc; with --profile also profile, as profiled returns it. Raises UserError for a model that does not run.
+    model: str
+    size_bytes: int
+    dtype: str  # of the input
+    lr: tuple[int, int]
+    sr: tuple[int, int]
+    latency: Latency
+    peak_bytes: int | None  # resident memory of its process at most; None where there is no /proc
+    memory_bytes: int | None  # how much of it came after the model was opened
+    profile: Profile | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkReport:
+    """What was measured, and on what. surroundings: of inspection.machine."""
+
+    surroundings: dict
+    threads: int
+    xnnpack: bool
+    rounds: int
+    warmup: int
+    models: tuple[ModelReport, ...]
+
+
+def main(config):
+    """Prints a table and returns the BenchmarkReport that --json writes.
+
+    Raises UserError for a model that does not run.
     """
-    check(config)
+    check_fields(config)
     workers = []
     try:
         for path in config.models:
             workers.append(Worker(path, _open, path, config))
         latencies_ms = interleave([worker.invoke_ms for worker in workers], config.rounds)
-        models = [
-            {**worker.facts, **worker.memory(), **summary(own_ms, latencies_ms[0], worker.facts["sr"])}
-            for worker, own_ms in zip(workers, latencies_ms, strict=True)
-        ]
+        models = []
+        for worker, own_ms in zip(workers, latencies_ms, strict=True):
+            peak, added = worker.memory()
+            latency = Latency.of(own_ms, latencies_ms[0], worker.facts["sr"])
+            models.append(ModelReport(**worker.facts, latency=latency, peak_bytes=peak, memory_bytes=added))
     finally:
         for worker in workers:
             worker.close()
     if config.profile:
-        for model in models:
-            model["profile"] = profiled(model["model"], config)
-    result = {**surroundings(), **_settings(config), "models": models}
-    print(table(result))
+        models = [dataclasses.replace(model, profile=_profile(model, config)) for model in models]
+    report = BenchmarkReport(
+        surroundings(), config.threads, config.xnnpack, config.rounds, config.warmup, tuple(models)
+    )
+    print(table(report))
     for model in models:
-        if "profile" in model:
+        if model.profile:
             print(profile_table(model))
     if config.json:
-        files.write_json(config.json, result)
-    return result
+        files.write_json(config.json, dataclasses.asdict(report))
+    return report
 
 
-def check(config):
-    """Raises UserError for rounds, threads or warmup that can't be."""
-    if config.rounds < 1 or config.warmup < 0 or config.threads < 1:
-        raise UserError(
-            f"need --rounds and --threads of 1 or more and --warmup of 0 or more, "
-            f"got {config.rounds}, {config.threads} and {config.warmup}"
-        )
-
-
-def table(result):
-    """Result of main -> text."""
-    where, models = result["machine"], result["models"]
+def table(report):
+    """BenchmarkReport -> text."""
+    where = report.surroundings["machine"]
     title = (
-        f"{where['processor']} ({where['cores']} cores; {' '.join(where['instructions'])}), LiteRT {result['litert']}, "
-        f"{result['threads']} threads, XNNPACK {'on' if result['xnnpack'] else 'off'}, {result['rounds']} rounds"
+        f"{where['processor']} ({where['cores']} cores; {' '.join(where['instructions'])}), "
+        f"LiteRT {report.surroundings['litert']}, {report.threads} threads, "
+        f"XNNPACK {'on' if report.xnnpack else 'off'}, {report.rounds} rounds"
     )
     header = [
         "model",
@@ -108,14 +125,14 @@ def table(result):
     ]
     rows = [
         [
-            m["model"],
-            m["dtype"],
-            "{1}x{0}".format(*m["lr"]),
-            *(f"{m[key]:.2f}" for key in ("median_ms", "p90_ms", "min_ms", "ratio")),
-            *(f"{m[key]:.1f}" for key in ("frames_per_second", "megapixels_per_second")),
-            *("-" if m[key] is None else f"{m[key] / 1e6:.1f}" for key in ("memory_bytes", "peak_bytes")),
+            m.model,
+            m.dtype,
+            f"{m.lr[1]}x{m.lr[0]}",
+            *(f"{x:.2f}" for x in (m.latency.median_ms, m.latency.p90_ms, m.latency.min_ms, m.latency.ratio)),
+            *(f"{x:.1f}" for x in (m.latency.frames_per_second, m.latency.megapixels_per_second)),
+            *("-" if x is None else f"{x / 1e6:.1f}" for x in (m.memory_bytes, m.peak_bytes)),
         ]
-        for m in models
+        for m in report.models
     ]
     notes = "ratio: time to the first model's, median over rounds; memory: what the model added to its process's peak"
     return f"{title}\n{text_table(header, rows)}\n{notes}"
@@ -124,42 +141,26 @@ def table(result):
 SLOWEST = 12  # operators shown one by one
 
 
-def profiled(path, config):
-    """A .tflite of fixed size, run under LiteRT's own profiler -> dictionary of whole_ms (a run while profiled) and
-    operators, a dictionary each: kernel, tensor, shape, delegated and ms, as profiler.Operator has them."""
-    model = Model(path, threads=config.threads, xnnpack=config.xnnpack)
-    lr = _image(model.height or config.height, model.width or config.width)
-    found = profiler.profile(
-        path,
-        model.encode(lr)[None],
-        threads=config.threads,
-        xnnpack=config.xnnpack,
-        warmup=config.warmup,
-        rounds=config.rounds,
-    )
-    return {"whole_ms": found.whole_ms, "operators": [dataclasses.asdict(operator) for operator in found.operators]}
-
-
 def profile_table(model):
-    """A dictionary of main's models, with its profile -> text: kinds of kernels, then the slowest operators."""
-    operators = model["profile"]["operators"]
-    total_ms = sum(operator["ms"] for operator in operators)
+    """ModelReport with a profile -> text: kinds of kernels, then the slowest operators."""
+    operators = model.profile.operators
+    total_ms = sum(operator.ms for operator in operators)
     kinds = {}
     for operator in operators:
-        kinds.setdefault(operator["kernel"], []).append(operator["ms"])
+        kinds.setdefault(operator.kernel, []).append(operator.ms)
     by_kind = [
         [kernel, len(ms), f"{sum(ms):.2f}", f"{sum(ms) / total_ms:.1%}"]
         for kernel, ms in sorted(kinds.items(), key=lambda item: -sum(item[1]))
     ]
     by_operator = [
-        [o["tensor"].split(";")[0] or "?", o["kernel"], "x".join(map(str, o["shape"])), f"{o['ms']:.2f}"]
-        for o in sorted(operators, key=lambda o: -o["ms"])[:SLOWEST]
+        [o.tensor.split(";")[0] or "?", o.kernel, "x".join(map(str, o.shape)), f"{o.ms:.2f}"]
+        for o in sorted(operators, key=lambda o: -o.ms)[:SLOWEST]
     ]
-    delegated = sum(operator["delegated"] for operator in operators)
+    delegated = sum(operator.delegated for operator in operators)
     return "\n".join(
         [
-            f"\n{model['model']}, profiled by LiteRT: operators {total_ms:.1f} ms (sum of medians), "
-            f"whole run {model['profile']['whole_ms']:.1f} ms, without the profiler {model['median_ms']:.1f} ms; "
+            f"\n{model.model}, profiled by LiteRT: operators {total_ms:.1f} ms (sum of medians), "
+            f"whole run {model.profile.whole_ms:.1f} ms, without the profiler {model.latency.median_ms:.1f} ms; "
             f"{delegated} of {len(operators)} in XNNPACK",
             text_table(["kernel", "runs", "ms", "share"], by_kind),
             "",
@@ -168,13 +169,16 @@ def profile_table(model):
     )
 
 
+def _profile(model, config):
+    opened = Model(model.model, threads=config.threads, xnnpack=config.xnnpack)
+    image = opened.encode(_image(*model.lr))[None]
+    settings = {key: getattr(config, key) for key in ("threads", "xnnpack", "warmup", "rounds")}
+    return profiler.profile(model.model, image, **settings)[0]
+
+
 def _image(height, width):
     """What is run on: noise, of a fixed seed."""
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def _settings(config):
-    return {key: getattr(config, key) for key in ("threads", "xnnpack", "rounds", "warmup")}
 
 
 # What follows runs in a worker's process.

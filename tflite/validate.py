@@ -16,11 +16,12 @@ import simple_parsing
 
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.tflite.inspection.comparison import mean, validate
+from keras_rfdn.tflite.inspection.comparison import ImageComparison, mean, validate
 from keras_rfdn.upscaling import litert, upscalers
 from keras_rfdn.upscaling.tiling import fitted
 
@@ -31,23 +32,35 @@ class ValidateConfig:
 
     model: str = simple_parsing.field(positional=True, metavar="MODEL.tflite")
     data: str  # folder of HR images, with or without their LR (data/sources/folders.py says in which layouts)
-    weights: str | None = None  # weight file, workdir or released .pth; default: newest run or shipped, same scale
+    weights: str | None = None  # weight file, workdir or released .pth; default: newest run or pretrained, same scale
     max_drop_db: float | None = None  # exit status 1 when the mean loss in dB is above
-    images: int | None = None  # the first of them only
-    threads: int | None = None  # of LiteRT; by default one per core
+    images: int | None = number(None, least=1)  # the first of them only
+    threads: int | None = number(None, least=1)  # of LiteRT; by default one per core
     xnnpack: bool = True  # --noxnnpack leaves LiteRT's own kernels
     json: str | None = None  # file for all that was measured
 
 
-def main(config):
-    """Prints a table and returns what --json writes.
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """What was measured. lr: height and width of the calls in LR pixels, None where open."""
 
-    A dictionary of model, weights, data, scale, lr (height and width of the calls, None where open), images (what
-    compare returns for each, and name), mean (see mean), max_drop_db and passed. Raises UserError when a file is
-    missing or the scales differ.
+    model: str
+    weights: str
+    data: str
+    scale: int
+    lr: tuple[int | None, int | None]
+    images: tuple[ImageComparison, ...]
+    mean: ImageComparison
+    max_drop_db: float | None
+    passed: bool
+
+
+def main(config):
+    """Prints a table and returns the Validation that --json writes.
+
+    Raises UserError when a file is missing or the scales differ.
     """
-    if config.images is not None and config.images < 1:
-        raise UserError(f"--images must be 1 or more, got {config.images}")
+    check_fields(config)
     model = litert.Model(config.model, threads=config.threads, xnnpack=config.xnnpack)
     weights = checkpoint.resolve(config.weights, scale=None if config.weights else model.scale)
     keras_model, keras_config = checkpoint.load(weights)
@@ -62,59 +75,62 @@ def main(config):
     )
     pairs = folders.find_pairs(config.data, model.scale)
     images = validate(*functions, pairs, scale=model.scale, limit=config.images)
-    result = {
-        "model": config.model,
-        "weights": str(weights),
-        "data": config.data,
-        "scale": model.scale,
-        "lr": (model.height, model.width),
-        "images": images,
-        "mean": mean(images),
-        "max_drop_db": config.max_drop_db,
-    }
-    result["passed"] = config.max_drop_db is None or result["mean"]["loss_db"] <= config.max_drop_db
+    means = mean(images)
+    result = Validation(
+        model=config.model,
+        weights=str(weights),
+        data=config.data,
+        scale=model.scale,
+        lr=(model.height, model.width),
+        images=tuple(images),
+        mean=means,
+        max_drop_db=config.max_drop_db,
+        passed=config.max_drop_db is None or means.loss_db <= config.max_drop_db,
+    )
     print(table(result))
     if config.json:
-        files.write_json(config.json, result)
+        files.write_json(config.json, dataclasses.asdict(result))
     return result
 
 
+FORMATS = {
+    "tflite_psnr_y": ".3f",
+    "tflite_ssim_y": ".4f",
+    "keras_psnr_y": ".3f",
+    "keras_ssim_y": ".4f",
+    "loss_db": ".3f",
+    "max_difference": "d",
+    "mean_difference": ".3f",
+    "agreement_db": ".2f",
+}
+
+
 def table(result):
-    """Result of main -> text."""
+    """Validation -> text."""
     header = ["", "TFLite dB", "SSIM", "Keras dB", "SSIM", "loss dB", "max diff", "mean diff", "agree dB"]
-    formats = {
-        "tflite_psnr_y": ".3f",
-        "tflite_ssim_y": ".4f",
-        "keras_psnr_y": ".3f",
-        "keras_ssim_y": ".4f",
-        "loss_db": ".3f",
-        "max_difference": "d",
-        "mean_difference": ".3f",
-        "agreement_db": ".2f",
-    }
     rows = [
-        [image["name"], *("equal" if image[key] is None else format(image[key], f) for key, f in formats.items())]
-        for image in [*result["images"], {"name": "mean", **result["mean"]}]
+        [image.name, *("equal" if (x := getattr(image, key)) is None else format(x, f) for key, f in FORMATS.items())]
+        for image in (*result.images, result.mean)
     ]
     lines = [
-        f"{result['model']} against {result['weights']}, x{result['scale']}, {result['data']}",
+        f"{result.model} against {result.weights}, x{result.scale}, {result.data}",
         text_table(header, rows),
-        f"PSNR and SSIM on luma against HR, {result['scale']} pixels shaved; differences to Keras in grey levels",
+        f"PSNR and SSIM on luma against HR, {result.scale} pixels shaved; differences to Keras in grey levels",
     ]
-    height, width = result["lr"]
+    height, width = result.lr
     if height or width:
         lines.append(f"both in pieces of {width or 'any'}x{height or 'any'} LR pixels, the size of the TFLite model")
-    if result["max_drop_db"] is not None:
-        verdict = "within" if result["passed"] else "ABOVE"
-        lines.append(f"loss of {result['mean']['loss_db']:.3f} dB: {verdict} the {result['max_drop_db']} dB allowed")
+    if result.max_drop_db is not None:
+        verdict = "within" if result.passed else "ABOVE"
+        lines.append(f"loss of {result.mean.loss_db:.3f} dB: {verdict} the {result.max_drop_db} dB allowed")
     return "\n".join(lines)
 
 
-def checked(config):
-    """main, and exit status 1 when the loss is above what is allowed."""
-    if not main(config)["passed"]:
+def exit_with_verdict(config):
+    """Run main, and exit with status 1 when the loss is above what is allowed."""
+    if not main(config).passed:
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    command.run(checked, ValidateConfig)
+    command.run(exit_with_verdict, ValidateConfig)

@@ -27,7 +27,7 @@ def test_known_graph(three_operators, to_tflite):
     with open(path, "rb") as file:
         content = file.read()
     found = description.describe(path)
-    assert description == description.describe(content)
+    assert found == description.describe(content)
     assert found.operators == found.float_operators == OPERATORS
     assert found.constants == {"float32": 3}  # kernel, bias, factor
     assert found.activations == {"float32": 4}  # the input and each operator's result
@@ -95,7 +95,7 @@ def test_refuses_what_it_cannot_read(tmp_path, open_tflite):
             description.describe(tmp_path / "cut.tflite")
 
 
-@pytest.mark.parametrize("command", [["tflite/describe.py"], ["-m", "tflite.describe"]])
+@pytest.mark.parametrize("command", [["tflite/describe.py"], ["-m", "keras_rfdn.tflite.describe"]])
 def test_command_prints_a_column_for_each_model(three_operators, to_tflite, nearest_tflite, root, command):
     path = to_tflite(three_operators, "three")
     done = subprocess.run(

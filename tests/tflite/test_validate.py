@@ -54,16 +54,16 @@ def test_a_float_conversion_loses_nothing(fixed_tflite, folder, tiny_weights, tm
         fixed_tflite, folder, weights=tiny_weights, max_drop_db=0.05, threads=1, json=str(file)
     )
     result = validate.main(config)
-    assert [image["name"] for image in result["images"]] == ["img0", "img1", "img2"]
-    for image in [*result["images"], result["mean"]]:
+    assert [image.name for image in result.images] == ["img0", "img1", "img2"]
+    for image in [*result.images, result.mean]:
         # The third image is larger than the model: Keras is exact there only when it gets the same tiles.
-        assert image["keras_psnr_y"] == pytest.approx(grey_levels_db(3), abs=1e-6)
-        assert image["tflite_psnr_y"] == pytest.approx(grey_levels_db(3), abs=0.05)
-        assert image["loss_db"] == pytest.approx(image["keras_psnr_y"] - image["tflite_psnr_y"], abs=1e-9)
-        assert image["max_difference"] <= 1
-        assert image["keras_ssim_y"] > 0.99
-    assert result["passed"] is True
-    assert json.loads(file.read_text()) == json.loads(json.dumps(result))
+        assert image.keras_psnr_y == pytest.approx(grey_levels_db(3), abs=1e-6)
+        assert image.tflite_psnr_y == pytest.approx(grey_levels_db(3), abs=0.05)
+        assert image.loss_db == pytest.approx(image.keras_psnr_y - image.tflite_psnr_y, abs=1e-9)
+        assert image.max_difference <= 1
+        assert image.keras_ssim_y > 0.99
+    assert result.passed is True
+    assert json.loads(file.read_text()) == json.loads(json.dumps(dataclasses.asdict(result)))
     printed = capsys.readouterr().out
     assert "pieces of 40x32 LR pixels" in printed
     assert "within the 0.05 dB allowed" in printed
@@ -72,43 +72,43 @@ def test_a_float_conversion_loses_nothing(fixed_tflite, folder, tiny_weights, tm
 def test_a_damaged_model_is_measured_and_refused(fixed_tflite, folder, brighter_weights):
     config = validate.ValidateConfig(fixed_tflite, folder, weights=brighter_weights, max_drop_db=9.0, images=2)
     with pytest.raises(SystemExit) as stopped:
-        validate.checked(config)
+        validate.exit_with_verdict(config)
     assert stopped.value.code == 1
 
     result = validate.main(dataclasses.replace(config, max_drop_db=10.0))
-    assert result["passed"] is True
-    assert len(result["images"]) == 2
-    mean = result["mean"]
-    assert mean["keras_psnr_y"] == pytest.approx(grey_levels_db(1), abs=0.05)
-    assert mean["loss_db"] == pytest.approx(20 * np.log10(3), abs=0.05)  # three levels off instead of one
-    assert mean["mean_difference"] == pytest.approx(2, abs=0.01)
-    assert mean["max_difference"] in (2, 3)
-    assert mean["agreement_db"] == pytest.approx(20 * np.log10(255 / 2), abs=0.05)
+    assert result.passed is True
+    assert len(result.images) == 2
+    mean = result.mean
+    assert mean.keras_psnr_y == pytest.approx(grey_levels_db(1), abs=0.05)
+    assert mean.loss_db == pytest.approx(20 * np.log10(3), abs=0.05)  # three levels off instead of one
+    assert mean.mean_difference == pytest.approx(2, abs=0.01)
+    assert mean.max_difference in (2, 3)
+    assert mean.agreement_db == pytest.approx(20 * np.log10(255 / 2), abs=0.05)
 
 
 def test_open_size_takes_whole_images(open_tflite, folder, tiny_weights, capsys):
     result = validate.main(validate.ValidateConfig(open_tflite, folder, weights=tiny_weights))
-    assert result["passed"] is True
-    assert abs(result["mean"]["loss_db"]) < 0.05
-    small, _, large = result["images"]
-    assert small["max_difference"] <= 1
-    assert abs(large["keras_psnr_y"] - grey_levels_db(3)) > 0.01  # its HR was made in tiles
+    assert result.passed is True
+    assert abs(result.mean.loss_db) < 0.05
+    small, _, large = result.images
+    assert small.max_difference <= 1
+    assert abs(large.keras_psnr_y - grey_levels_db(3)) > 0.01  # its HR was made in tiles
     assert "in pieces" not in capsys.readouterr().out
 
 
 def test_compare_of_known_images(rng):
     hr = rng.integers(50, 200, (20, 20, 3), np.uint8)
     found = comparison.compare(hr + 2, hr + 1, hr, scale=2)
-    assert found["keras_psnr_y"] == pytest.approx(grey_levels_db(1))
-    assert found["loss_db"] == pytest.approx(20 * np.log10(2))
-    assert (found["max_difference"], found["mean_difference"]) == (1, 1)
-    assert found["agreement_db"] == pytest.approx(20 * np.log10(255))
+    assert found.keras_psnr_y == pytest.approx(grey_levels_db(1))
+    assert found.loss_db == pytest.approx(20 * np.log10(2))
+    assert (found.max_difference, found.mean_difference) == (1, 1)
+    assert found.agreement_db == pytest.approx(20 * np.log10(255))
 
     equal = comparison.compare(hr, hr, hr, scale=2)
-    assert (equal["loss_db"], equal["max_difference"], equal["agreement_db"]) == (0, 0, None)
+    assert (equal.loss_db, equal.max_difference, equal.agreement_db) == (0, 0, None)
     mean = comparison.mean([found, equal])
-    assert (mean["max_difference"], mean["mean_difference"]) == (1, 0.5)
-    assert mean["agreement_db"] == found["agreement_db"]
+    assert (mean.max_difference, mean.mean_difference) == (1, 0.5)
+    assert mean.agreement_db == found.agreement_db
 
 
 def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 
@@ -38,63 +39,65 @@ def folder(tmp_path_factory, tiny_model, tiny_weights, tiny_upscale):
 @pytest.fixture(scope="module")
 def int8_file(folder):
     """tiny.h5 converted, in the folder."""
-    bound = int8_gate._within(int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set"), folder)
-    return pathlib.Path(int8_gate._converted(bound, folder / "int8.tflite")).name
+    bound = int8_gate._within(int8_gate.Threshold("tiny.h5", "set", 1.0, calibration="set"), folder)
+    return pathlib.Path(int8_gate.convert_row(bound, folder / "int8.tflite")).name
 
 
 def _bound(loss_db, model=None):
-    return int8_gate.Bound("tiny.h5", "set", loss_db, model=model)
+    return int8_gate.Threshold("tiny.h5", "set", loss_db, model=model)
 
 
 def test_a_good_file_passes_and_a_worse_one_does_not(folder, int8_file, tmp_path, capsys):
-    config = int8_gate.CheckConfig(str(folder), json=str(tmp_path / "check.json"))
+    config = int8_gate.GateConfig(str(folder), json=str(tmp_path / "check.json"))
     (good,) = int8_gate.main(config, [_bound(1.0, int8_file)])
-    assert good["problems"] == []
+    assert good.problems == ()
     assert "good" in capsys.readouterr().out
-    assert json.loads((tmp_path / "check.json").read_text()) == [json.loads(json.dumps(good))]
+    assert json.loads((tmp_path / "check.json").read_text()) == [json.loads(json.dumps(dataclasses.asdict(good)))]
 
-    loss = good["measured"]["loss_db"]
+    loss = good.measured.loss_db
     assert loss > 0.01
     (worse,) = int8_gate.main(config, [_bound(loss - 0.005, int8_file)])
-    assert len(worse["problems"]) == 1
-    assert worse["problems"][0].startswith(f"loses {loss:.3f} dB")
+    assert len(worse.problems) == 1
+    assert worse.problems[0].startswith(f"loses {loss:.3f} dB")
 
 
 def test_a_row_without_a_file_converts_its_weights(folder, int8_file):
-    config = int8_gate.CheckConfig(str(folder))
-    bounds = [int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set"), _bound(1.0, int8_file)]
+    config = int8_gate.GateConfig(str(folder))
+    bounds = [int8_gate.Threshold("tiny.h5", "set", 1.0, calibration="set"), _bound(1.0, int8_file)]
     converted, taken = int8_gate.main(config, bounds)
-    assert converted["measured"] == taken["measured"]
+    assert converted.measured == taken.measured
 
 
-def test_rows_of_the_same_options_share_a_conversion(folder, monkeypatch, capsys):
+def test_rows_of_the_same_file_share_a_conversion(folder, monkeypatch, capsys):
     made = []
 
-    def convert(bound, out):
-        made.append(bound.options)
-        return original(bound, out)
+    def convert_row(threshold, out):
+        made.append(threshold.accurate)
+        return original(threshold, out)
 
-    original = int8_gate._converted
-    monkeypatch.setattr(int8_gate, "_converted", convert)
-    few = {"calibration_frames": 2}
-    bounds = [int8_gate.Bound("tiny.h5", "set", 1.0, calibration="set", options=o) for o in ({}, few, few)]
-    plain, *same = int8_gate.main(int8_gate.CheckConfig(str(folder)), bounds)
-    assert made == [{}, few]
-    assert same[0]["measured"] == same[1]["measured"] != plain["measured"]
-    assert "tiny.h5 calibration_frames" in capsys.readouterr().out
+    original = int8_gate.convert_row
+    monkeypatch.setattr(int8_gate, "convert_row", convert_row)
+    rows = [
+        int8_gate.Threshold("tiny.h5", "set", 1.0, calibration="set", accurate=accurate)
+        for accurate in (False, True, True)
+    ]
+    plain, *same = int8_gate.main(int8_gate.GateConfig(str(folder)), rows)
+    assert made == [False, True]
+    assert same[0].measured == same[1].measured != plain.measured
+    assert "tiny.h5 --accurate" in capsys.readouterr().out
 
 
 def test_a_shift_of_colour_is_found(folder, int8_file):
-    file, bound = str(folder / int8_file), int8_gate.Bound("brighter.h5", "set", 9.0, drift=0.2)
-    own, shifted = (int8_gate.measure(file, int8_gate._within(b, folder))["drift"] for b in (_bound(9.0), bound))
+    file, bound = str(folder / int8_file), int8_gate.Threshold("brighter.h5", "set", 9.0, colour_bias=0.2)
+    own, shifted = (int8_gate.measure(file, int8_gate._within(b, folder)).colour_bias for b in (_bound(9.0), bound))
     assert np.subtract(shifted, own) == pytest.approx([-2] * 3, abs=0.1)
-    assert int8_gate.problems(file, {"loss_db": 0.0, "drift": own}, bound) == []
-    (problem,) = int8_gate.problems(file, {"loss_db": 0.0, "drift": shifted}, bound)
+    assert int8_gate.problems(file, int8_gate.Measurement(0.0, own), bound) == []
+    (problem,) = int8_gate.problems(file, int8_gate.Measurement(0.0, shifted), bound)
     assert problem.startswith("colours shift by -")
 
 
 def test_float_operations_and_types_are_found(open_tflite):
-    problems = int8_gate.problems(open_tflite, {"loss_db": 0.0, "drift": [0.0, 0.0, 0.0]}, _bound(1.0))
+    problems = int8_gate.problems(open_tflite, int8_gate.Measurement(0.0, (0.0, 0.0, 0.0)), _bound(1.0))
     assert [problem.split(" ")[0] for problem in problems] == ["float", "input", "output"]
     assert "CONV_2D" in problems[0]
 
@@ -102,11 +105,11 @@ def test_float_operations_and_types_are_found(open_tflite):
 def test_the_command_exits_with_status_1(folder, int8_file, monkeypatch):
     monkeypatch.setattr(int8_gate.main, "__defaults__", ([_bound(-9.0, int8_file)],))
     with pytest.raises(SystemExit) as stopped:
-        int8_gate.checked(int8_gate.CheckConfig(str(folder)))
+        int8_gate.exit_with_verdict(int8_gate.GateConfig(str(folder)))
     assert stopped.value.code == 1
 
 
 def test_the_rows_name_what_is_measured():
-    rows = {(bound.weights, bound.images, bound.model, str(bound.options)) for bound in int8_gate.BOUNDS}
-    assert len(rows) == len(int8_gate.BOUNDS)
-    assert all(0 < bound.loss_db < 1 for bound in int8_gate.BOUNDS)
+    rows = {(bound.weights, bound.images, bound.model, bound.accurate) for bound in int8_gate.THRESHOLDS}
+    assert len(rows) == len(int8_gate.THRESHOLDS)
+    assert all(0 < bound.loss_db < 1 for bound in int8_gate.THRESHOLDS)

@@ -13,7 +13,7 @@ PIXELS = {"UINT8": (1.0, 0), "INT8": (1.0, -128), "INT16": (1 / INT16_STEPS, 0)}
 MOVES = ("QUANTIZE", "DEPTH_TO_SPACE", "RESHAPE", "TRANSPOSE")  # operations that only move values
 
 
-def pixels_out(content):
+def set_output_to_pixels(content):
     """An integer TFLite model -> the same with an output of the scale and zero point in PIXELS.
 
     The converter makes the output's range from calibration, overshoot below 0 and above 255 included, and would spend

@@ -1,46 +1,21 @@
-"""What a .tflite file costs, counted as keras_rfdn.complexity counts a Keras model:
+"""Parameters, multiply-adds and activations of a .tflite file, counted as keras_rfdn.complexity counts."""
 
-python tflite/inspection/complexity.py MODEL.tflite...
-"""
-
-import dataclasses
 import math
 
-import simple_parsing
 from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_rfdn.cli import command
-from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.complexity import Complexity
-from keras_rfdn.tflite.inspection import description
 
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}  # the last: a 1x1 convolution of a 1x1 map
 UNCOUNTED = {"TRANSPOSE_CONV", "CONV_3D", "CONV_3D_TRANSPOSE", "BATCH_MATMUL", "CUSTOM"}
 
 
-@dataclasses.dataclass(frozen=True)
-class ComplexityConfig:
-    """Count parameters, multiply-adds, activations and convolutions of TFLite files."""
+def count(model) -> Complexity:
+    """Count a parsed TFLite model (description.parse) of fixed size and batch 1, of any precision.
 
-    models: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="MODEL.tflite")
-
-
-def main(config):
-    """Prints a table and returns {path: Complexity}."""
-    results = {path: count(path) for path in config.models}
-    rows = [
-        [path, f"{c.parameters:,}", c.convolutions, f"{c.multiply_adds / 1e9:.2f}", f"{c.activations / 1e6:.2f}"]
-        for path, c in results.items()
-    ]
-    print("G, M: multiply-adds and activations of one run")
-    print(text_table(["", "parameters", "convolutions", "G", "M"], rows))
-    return results
-
-
-def count(model):
-    """Path or bytes of a TFLite model of fixed size and batch 1, of any precision -> Complexity."""
-    model = description.parse(description.read_bytes(model), model)
+    Raises UserError for an open size, and for an operator that has multiply-adds but is not counted.
+    """
     parameters = convolutions = multiply_adds = leaky = activations = 0
     for graph in model.subgraphs:
         for operator in graph.operators:
@@ -69,7 +44,3 @@ def count(model):
         multiply_adds=multiply_adds + leaky,
         activations=activations,
     )
-
-
-if __name__ == "__main__":
-    command.run(main, ComplexityConfig)

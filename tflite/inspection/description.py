@@ -2,13 +2,15 @@
 
 import collections
 import dataclasses
-import pathlib
 import struct
 
 from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks.complexity import Complexity
+from keras_rfdn.tflite.inspection import complexity
+from keras_rfdn.upscaling.litert import read_bytes
 
 FLOATS = {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
 
@@ -39,20 +41,7 @@ class Description:
     activations: dict[str, int]  # tensors computed at run time, by dtype
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-
-def read_bytes(model):
-    """Path or bytes of a TFLite model -> bytes. Raises UserError when there is no such file or it is no TFLite."""
-    if not isinstance(model, bytes):
-        path = pathlib.Path(model)
-        if not path.is_file():
-            raise UserError(f"no file at {path}; make one (python tflite/convert.py) or name another")
-        model, name = path.read_bytes(), str(path)
-    else:
-        name = "this model"
-    if model[4:8] != b"TFL3":
-        raise UserError(f"{name} is not a TFLite model: it needs the mark TFL3 in bytes 4 to 8, got {model[4:8]!r}")
-    return model
+    complexity: Complexity | None  # None for a model of open size, or with operators that are not counted
 
 
 def parse(content, model):
@@ -75,6 +64,8 @@ def table(names, descriptions):
         "output": lambda d: _join(d.outputs),
         "constants": lambda d: _join(f"{n} {dtype}" for dtype, n in d.constants.items()),
         "activations": lambda d: _join(f"{n} {dtype}" for dtype, n in d.activations.items()),
+        "parameters": lambda d: f"{d.complexity.parameters:,}" if d.complexity else "not counted",
+        "multiply-adds, G": lambda d: f"{d.complexity.multiply_adds / 1e9:.2f}" if d.complexity else "not counted",
         "operators": lambda d: _with_floats(sum(d.operators.values()), sum(d.float_operators.values())),
     }
     rows = [[label, *map(cell, descriptions)] for label, cell in summary.items()]
@@ -115,7 +106,15 @@ def describe(model):
         activations=_count(dtype for stored, dtype in tensors if not stored),
         inputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.inputs),
         outputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.outputs),
+        complexity=_complexity(graph),
     )
+
+
+def _complexity(graph):
+    try:
+        return complexity.count(graph)
+    except UserError:
+        return None
 
 
 def _count(names):

@@ -17,6 +17,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.tflite.inspection import description
+from keras_rfdn.upscaling.litert import read_bytes
 
 CPU = 1  # LiteRt's number for that kind of hardware
 READ, WRITE = 0, 1  # ways to lock a buffer
@@ -38,17 +39,19 @@ class Operator:
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    operators: tuple[Operator, ...]  # in the order in which they ran
-    whole_ms: float  # a run while profiled, around all operators; median over runs
-    output: np.ndarray  # what the network made of the input
+    """A network as it ran. operators: in the order in which they ran. whole_ms: a run while profiled, its median."""
+
+    operators: tuple[Operator, ...]
+    whole_ms: float
 
 
-def profile(model, image, *, threads, xnnpack=True, warmup=2, rounds=10):
-    """Path or bytes of a .tflite of fixed size, and its input as it stores it (shape, dtype) -> Profile.
+def profile(model, image, *, threads, xnnpack=True, warmup=2, rounds=10) -> tuple[Profile, np.ndarray]:
+    """Profile a .tflite of fixed size, a path or bytes, and give what the network made of the image.
 
+    image: as the file stores its input (shape, dtype). The result's array is flat, as the file stores its output.
     Raises UserError for a file that is missing, broken or of open size, or that LiteRT can't run.
     """
-    content = description.read_bytes(model)
+    content = read_bytes(model)
     graph = description.parse(content, model)
     found = description.describe(content)
     (tensor,) = found.inputs
@@ -61,11 +64,8 @@ def profile(model, image, *, threads, xnnpack=True, warmup=2, rounds=10):
             session.run()
         runs = [session.profiled() for _ in range(rounds)]
         output = session.read(np.dtype(found.outputs[0].dtype))
-    return Profile(
-        operators=tuple(_operators(graph, runs)),
-        whole_ms=statistics.median(max(e.us for e in run if e.kind == WHOLE) for run in runs) / 1e3,
-        output=output,
-    )
+    whole_ms = statistics.median(max(e.us for e in run if e.kind == WHOLE) for run in runs) / 1e3
+    return Profile(tuple(_operators(graph, runs)), whole_ms), output
 
 
 def _operators(graph, runs):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import multiprocessing
 import pathlib
 import random
@@ -10,7 +11,7 @@ import statistics
 import numpy as np
 import tqdm
 
-from keras_rfdn.data.system.errors import StoppedError, UserError
+from keras_rfdn.data.system.errors import StoppedError
 
 
 def interleave(functions, rounds, *, seed=0):
@@ -24,18 +25,31 @@ def interleave(functions, rounds, *, seed=0):
     return results
 
 
-def summary(latencies_ms, first_ms, sr_size):
-    """Latencies of a model and of the first model, round by round, and (height, width) of its output -> statistics."""
-    median_ms = statistics.median(latencies_ms)
-    return {
-        "latencies_ms": latencies_ms,
-        "median_ms": median_ms,
-        "p90_ms": float(np.percentile(latencies_ms, 90)),
-        "min_ms": min(latencies_ms),
-        "frames_per_second": 1000 / median_ms,
-        "megapixels_per_second": sr_size[0] * sr_size[1] / 1e3 / median_ms,
-        "ratio": statistics.median(own / first for own, first in zip(latencies_ms, first_ms, strict=True)),
-    }
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Statistics of a model's runs, one a round. ratio: median of its times to the first model's in the same rounds."""
+
+    latencies_ms: tuple[float, ...]
+    median_ms: float
+    p90_ms: float
+    min_ms: float
+    frames_per_second: float
+    megapixels_per_second: float  # of the output
+    ratio: float
+
+    @classmethod
+    def of(cls, latencies_ms, first_ms, sr_size) -> "Latency":
+        """Latencies of a model and of the first model, round by round, and (height, width) of its output -> Latency."""
+        median_ms = statistics.median(latencies_ms)
+        return cls(
+            latencies_ms=tuple(latencies_ms),
+            median_ms=median_ms,
+            p90_ms=float(np.percentile(latencies_ms, 90)),
+            min_ms=min(latencies_ms),
+            frames_per_second=1000 / median_ms,
+            megapixels_per_second=sr_size[0] * sr_size[1] / 1e3 / median_ms,
+            ratio=statistics.median(own / first for own, first in zip(latencies_ms, first_ms, strict=True)),
+        )
 
 
 class Worker:
@@ -62,6 +76,7 @@ class Worker:
         return self._submit(_call, method, *arguments)
 
     def memory(self):
+        """(resident bytes of the process at most, how many of them came after the opening); None where not known."""
         return self._submit(_memory)
 
     def close(self):
@@ -72,8 +87,6 @@ class Worker:
             return self._pool.submit(function, *arguments).result()
         except concurrent.futures.process.BrokenProcessPool as error:
             raise StoppedError(f"the process of {self.name} died; was memory short? Try a smaller size") from error
-        except ValueError as error:
-            raise UserError(str(error)) from error  # from here, as the message is meant for the user
 
 
 _started = {}  # what was opened, and the resident bytes before it
@@ -92,7 +105,7 @@ def _call(method, *arguments):
 
 def _memory():
     peak = _status_bytes("VmHWM")
-    return {"peak_bytes": peak, "memory_bytes": peak and peak - _started["before"]}
+    return peak, peak and peak - _started["before"]
 
 
 def _reset_peak():

@@ -1,56 +1,62 @@
-"""LR frames from which a network's ranges are learnt."""
+"""Calibration images: LR images from which a network's ranges are learned."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
 from keras_rfdn.data.sources import folders, sample
 
-CELL = 64  # LR pixels: the patches a network was trained on
+PATCH = 64  # LR pixels a side: about the patches that a network was trained on
+IMAGES = 200  # of a folder, the first so many
 
 
-def patches(pairs, *, count, size=CELL, seed=0):
-    """Patches of LR images: yields `count` arrays, uint8 RGB [size, size, 3], from as many images as there are.
-
-    pairs: (name, lr, hr) items, as data.folders and data.sample give them.
-    """
-    images = [lr for _, lr, _ in pairs]
-    rng = np.random.default_rng(seed)
-    order = []
-    for _ in range(count):
-        order = order or rng.permutation(len(images)).tolist()
-        yield _crop(images[order.pop()], size, size, rng)
-
-
-def source(folder, scale):
+def source(folder: str | None, scale: int) -> list:
     """Images to calibrate on, (name, lr, hr) each: of a folder of HR images, or with None those of data.sample."""
-    return folders.find_pairs(folder, scale) if folder else sample.photographs(scale)
+    pairs = folders.find_pairs(folder, scale) if folder else sample.photographs(scale)
+    return list(itertools.islice(pairs, IMAGES))
 
 
-def frames(pairs, height, width, *, count, seed=0):
-    """Mosaics of patches of LR images: yields `count` arrays, uint8 RGB [height, width, 3].
+def patches(pairs, *, count: int, size: int = PATCH, seed: int = 0) -> Iterator[np.ndarray]:
+    """Patches of LR images: `count` arrays, uint8 RGB [size, size, 3], from as many images as there are.
 
-    pairs: (name, lr, hr) items, as data.folders and data.sample give them. A frame takes its patches, about 64x64,
-    from as many images as fit, so that a few frames, which are slow to run, show a network many textures. One patch
-    of each frame holds a black and a white pixel: the input's range is then 0..255, whatever the images are.
+    pairs: (name, lr, hr) items, as data.sources gives them.
     """
-    images = [lr for _, lr, _ in pairs]
     rng = np.random.default_rng(seed)
-    rows, columns = _edges(height), _edges(width)
-    order = []
+    images = _shuffled([lr for _, lr, _ in pairs], rng)
     for _ in range(count):
-        frame = np.empty((height, width, 3), np.uint8)
+        yield _crop(next(images), size, size, rng)
+
+
+def mosaics(pairs, height: int, width: int, *, count: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Mosaics of patches of LR images: `count` arrays, uint8 RGB [height, width, 3].
+
+    pairs: (name, lr, hr) items, as data.sources gives them. A mosaic takes its patches, about 64x64, from as many
+    images as fit, so that a few of them, which the converter is slow to run, show a network many textures. One patch
+    of each holds a black and a white pixel: the input's range is then 0..255, whatever the images are.
+    """
+    rng = np.random.default_rng(seed)
+    images = _shuffled([lr for _, lr, _ in pairs], rng)
+    rows, columns = _edges(height), _edges(width)
+    for _ in range(count):
+        mosaic = np.empty((height, width, 3), np.uint8)
         for top, bottom in itertools.pairwise(rows):
             for left, right in itertools.pairwise(columns):
-                order = order or rng.permutation(len(images)).tolist()
-                frame[top:bottom, left:right] = _crop(images[order.pop()], bottom - top, right - left, rng)
-        frame[0, :2] = [[0], [255]]
-        yield frame
+                mosaic[top:bottom, left:right] = _crop(next(images), bottom - top, right - left, rng)
+        mosaic[0, :2] = [[0], [255]]
+        yield mosaic
+
+
+def _shuffled(images, rng):
+    """The images without end, each once before any comes again."""
+    while True:
+        # From the end, and a new order as soon as one is used up.
+        yield from (images[i] for i in reversed(rng.permutation(len(images)).tolist()))
 
 
 def _edges(size):
     """Cell boundaries along a side."""
-    return np.linspace(0, size, max(1, round(size / CELL)) + 1).astype(int)
+    return np.linspace(0, size, max(1, round(size / PATCH)) + 1).astype(int)
 
 
 def _crop(image, height, width, rng):

@@ -1,10 +1,10 @@
-"""Equalization: the same network with its channels at signs and scales that int8 stores well.
+"""Channel equalization: the same network with its channels at signs and scales that int8 stores well.
 
 Nagel et al. 2019 (arXiv 1906.04721) equalize the ranges of neighbouring layers' kernels. Here it is tensors that need
 it: kernels have a scale per channel in int8, and a tensor has one, which a few channels with large values take from all
-others. A convolution's output channel may be scaled by any positive factor when all that take it divide by the same;
+others. A convolution's output channel may be scaled by any positive factor when all that read it divide by the same;
 LeakyReLU, ReLU, pools, sums, gates' products and CCA's contrast pass a factor on. Channels that meet in a sum share it.
-Where nothing but sums and products follows the sign is free too: turned to one side, channels need half the range.
+Where nothing but sums and products follows, the sign is free too: turned to one side, channels need half the range.
 """
 
 import dataclasses
@@ -13,104 +13,119 @@ import itertools
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras import layers
 
-from keras_rfdn.networks.layers import Contrast, PixelShuffle, ResizeLike, Split
-from keras_rfdn.tflite.quantization import fakequant, graph, ranges, rewrite
+from keras_rfdn.networks.layers import PixelShuffle, ResizeLike, Split
+from keras_rfdn.tflite.quantization import graph, im2col_skip
+from keras_rfdn.tflite.quantization.int8_ops import Requantize, Sqrt, SquaredDifference
+from keras_rfdn.tflite.quantization.scheme import Scheme, output_tensor
+from keras_rfdn.tflite.quantization.tensor_statistics import TensorStatistics
 
-FIXED = 0  # class of the channels that must stay: pixels, and what goes into and comes out of a sigmoid
-# f(a * x) = a * f(x) for a > 0 only; Contrast's epsilon, which is for gradients, breaks that by nothing that counts.
-POSITIVE = (keras.layers.LeakyReLU, keras.layers.ReLU, keras.layers.MaxPooling2D, Contrast)
-STEPS, RATE = 500, 0.1  # of Adam, for factors' logarithms
+FIXED = 0  # group of the channels whose factor is 1: pixels, and what goes into and comes out of a sigmoid
+# f(a * x) = a * f(x) for a > 0 only. CCA's contrast is among them: squares, their mean and the root together.
+POSITIVE = (
+    *(layers.LeakyReLU, layers.ReLU, layers.MaxPooling2D),
+    *(layers.GlobalAveragePooling2D, SquaredDifference, Sqrt),
+)
+UPDATES, RATE = 500, 0.1  # of Adam, for factors' logarithms
 
 
-def equalized(model, seen):
-    """model with its channels scaled so that int8 adds the least noise to its output, and the same output in float.
+def equalize(
+    model: keras.Model, scheme: Scheme, statistics: dict[str, TensorStatistics]
+) -> dict[str, TensorStatistics]:
+    """Scale the channels of a lowered network, in place, so that int8 adds the least noise to its output.
 
-    model: without Rescaling layers, and best without SRBs (rewrite.fold_residuals), whose sums tie channels. seen: what
-    ranges.observe saw of it. The result has fresh layers.
+    The float output stays the same. model: best without SRBs (folding.fold_residuals), whose sums tie channels.
+    statistics: collect_statistics of it. Returns the statistics as they are afterwards.
     """
-    classes = Classes.of(model)
-    return rescaled(model, classes, _factors(model, classes, seen))
+    groups = ChannelGroups.of(model)
+    factors = _factors(model, scheme, groups, statistics)
+    rescale(model, groups, factors)
+    return {
+        name: seen.scaled(factors[groups.outputs[name]]) if name in groups.outputs else seen
+        for name, seen in statistics.items()
+    }
 
 
-def rescaled(model, classes, factors):
-    """model with each channel multiplied by its class's factor, an array of numbers, and the same output."""
-
-    def call(layer, inputs):
-        if not isinstance(layer, keras.layers.Conv2D):
-            return graph.copied(layer, inputs)
+def rescale(model, groups, factors):
+    """Multiply each channel by its group's factor, by the weights of convolutions, in place; the output stays."""
+    for layer in graph.convolutions(model):
         kernel, bias = layer.get_weights()
-        taken, given = factors[classes.taken[layer.name]], factors[classes.given[layer.name]]
-        return graph.copied(layer, inputs, [kernel / taken[:, None] * given, bias * given])
-
-    return graph.rebuilt(model, call)
+        inputs, outputs = factors[groups.inputs[layer.name]], factors[groups.outputs[layer.name]]
+        layer.set_weights([kernel / inputs[:, None] * outputs, bias * outputs])
 
 
 @dataclasses.dataclass(frozen=True)
-class Classes:
-    """Channels by what must have one factor: a class is a number below count.
+class ChannelGroups:
+    """Channels of a lowered network by what must have one factor: a group is a number below count.
 
-    taken, given: {layer: classes of its input's, its output's channels}; taken of convolutions, given of all layers but
-    Split. one_sided: classes whose factor must be positive.
+    inputs: {convolution: groups of its input's channels}. outputs: {layer: groups of its output's}, of all layers but
+    Split and squares, whose factor is another. one_sided: groups whose factor must be positive.
     """
 
-    taken: dict
-    given: dict
-    one_sided: set
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    one_sided: set[int]
     count: int
 
     @classmethod
-    def of(cls, model):
-        ties, numbers = _Ties(), itertools.count(FIXED + 1)
-        taken, given, one_sided = {}, {model.layers[0].name: [FIXED] * model.input_shape[-1]}, [FIXED]
+    def of(cls, model: keras.Model) -> "ChannelGroups":
+        sets, numbers = DisjointSet(), itertools.count(FIXED + 1)
+        inputs, outputs, one_sided = {}, {}, [FIXED]
 
-        def call(layer, inputs):
-            if isinstance(layer, keras.layers.Conv2D):
-                taken[layer.name] = inputs
-                kept = layer.name == rewrite.PATCHES  # copies of pixels
-                outputs = [FIXED] * layer.filters if kept else list(itertools.islice(numbers, layer.filters))
+        def call(layer, taken):
+            if isinstance(layer, layers.Conv2D):
+                inputs[layer.name] = taken
+                kept = layer.name == im2col_skip.IM2COL  # copies of pixels
+                given = [FIXED] * layer.filters if kept else list(itertools.islice(numbers, layer.filters))
             else:
-                outputs = _passed_on(layer, inputs, ties)
+                given = _passed_on(layer, taken, sets)
             if isinstance(layer, POSITIVE):
-                one_sided.extend(inputs)
-            if not isinstance(layer, Split):
-                given[layer.name] = outputs
-            return outputs
+                one_sided.extend(itertools.chain(*taken) if isinstance(layer, SquaredDifference) else taken)
+            if not isinstance(layer, Split) and not _holds_squares(layer):
+                outputs[layer.name] = given
+            return given
 
-        ties.tie(FIXED, *graph.walk(model, given[model.layers[0].name], call))
-        taken, given = (
-            {name: np.array([ties.find(i) for i in ids]) for name, ids in d.items()} for d in (taken, given)
+        sets.unite(FIXED, *graph.walk(model, [FIXED] * model.input_shape[-1], call))
+        inputs, outputs = (
+            {name: np.array([sets.find(i) for i in ids]) for name, ids in d.items()} for d in (inputs, outputs)
         )
-        return cls(taken, given, {ties.find(i) for i in one_sided}, next(numbers))
+        return cls(inputs, outputs, {sets.find(i) for i in one_sided}, next(numbers))
 
 
-def _passed_on(layer, inputs, ties):
-    """Classes of the channels that a layer gives, from those that it takes (lists), for all layers but convolutions."""
+def _holds_squares(layer):
+    return any(isinstance(of, SquaredDifference) for of in (layer, *graph.parents(layer))) and not isinstance(
+        layer, Sqrt
+    )
+
+
+def _passed_on(layer, taken, sets):
+    """Groups of the channels that a layer gives, from those that it takes (lists), for all layers but convolutions."""
     match layer:
-        case keras.layers.Concatenate():
-            return list(itertools.chain(*inputs))
+        case layers.Concatenate():
+            return list(itertools.chain(*taken))
         case Split():
-            return [inputs[: layer.first], inputs[layer.first :]]
+            return [taken[: layer.first], taken[layer.first :]]
         case ResizeLike():
-            return inputs[0]
-        case keras.layers.Add():
-            return [ties.tie(*summands) for summands in zip(*inputs, strict=True)]
-        case keras.layers.Multiply():
-            x, gate = inputs
-            ties.tie(FIXED, *gate)
+            return taken[0]
+        case layers.Add() | SquaredDifference():
+            return [sets.unite(*summands) for summands in zip(*taken, strict=True)]
+        case layers.Multiply():
+            x, gate = taken
+            sets.unite(FIXED, *gate)
             return x
-        case keras.layers.Activation():
-            ties.tie(FIXED, *inputs)
-            return inputs
+        case layers.Activation():
+            sets.unite(FIXED, *taken)
+            return taken
         case PixelShuffle():
-            ties.tie(FIXED, *inputs)
-            return [FIXED] * (len(inputs) // layer.scale**2)
-    assert isinstance(layer, (*POSITIVE, keras.layers.UpSampling2D)), f"no rule for {layer}"
-    return inputs
+            sets.unite(FIXED, *taken)
+            return [FIXED] * (len(taken) // layer.scale**2)
+    assert isinstance(layer, (*POSITIVE, layers.UpSampling2D, Requantize)), f"no rule for {layer}"
+    return taken
 
 
-class _Ties:
-    """Which classes are one; the smallest number stands for all."""
+class DisjointSet:
+    """Numbers united into sets; the smallest number stands for all of its set."""
 
     def __init__(self):
         self._leaders = {}
@@ -120,53 +135,47 @@ class _Ties:
             number = self._leaders[number]
         return number
 
-    def tie(self, *numbers):
-        """Make one class of several, and return its number."""
+    def unite(self, *numbers):
+        """Make one set of several, and return the number that stands for it."""
         leaders = {self.find(number) for number in numbers}
         first = min(leaders)
         self._leaders.update(dict.fromkeys(leaders - {first}, first))
         return first
 
 
-def _factors(model, classes, seen):
-    """Array of a factor for each class: signs first, then the sizes that minimize noise, by Adam."""
-    low, high = _extremes(model, classes, seen)
+def _factors(model, scheme, groups, statistics):
+    """Array of a factor for each group: signs first, then the sizes that minimize noise, by Adam."""
+    low, high = np.zeros(groups.count), np.zeros(groups.count)
+    for layer in graph.convolutions(model):
+        ends = _extent(statistics[output_tensor(layer)])
+        np.minimum.at(low, groups.outputs[layer.name], ends[0])
+        np.maximum.at(high, groups.outputs[layer.name], ends[1])
     signs = np.where(-low > high, -1.0, 1.0)
-    signs[list(classes.one_sided)] = 1
-    noise = _noise(model, classes, seen, signs)
+    signs[list(groups.one_sided)] = 1
+    noise = _noise(scheme, groups, statistics, signs)
     # From channels that are equally large: from the network's own scales it takes longer.
     largest = np.maximum(-low, high)
-    free = largest > 0  # not so of numbers that were tied and stand for no class any more
+    free = largest > 0  # not so of numbers that were united with others and stand for no group any more
     free[FIXED] = False
-    start = -np.log(largest, out=np.zeros(classes.count), where=free)
+    start = -np.log(largest, out=np.zeros(groups.count), where=free)
     sizes = tf.Variable(start, dtype=tf.float32)
+    # The legacy class: tf_keras' present Adam has no float learning rate that a traced function sees change.
     rate = tf.Variable(RATE)
     adam = keras.optimizers.legacy.Adam(rate)
 
     @tf.function(autograph=False)
-    def step():
+    def update():
         with tf.GradientTape() as tape:
             loss = tf.math.log(noise(tf.exp(sizes)))
         adam.apply_gradients([(tape.gradient(loss, sizes) * tf.cast(free, tf.float32), sizes)])
 
-    for i in range(STEPS):
-        rate.assign(RATE * (1 + np.cos(np.pi * i / STEPS)) / 2)
-        step()
+    for i in range(UPDATES):
+        rate.assign(RATE * (1 + np.cos(np.pi * i / UPDATES)) / 2)
+        update()
     return signs * np.exp(sizes.numpy())
 
 
-def _extremes(model, classes, seen):
-    """Arrays of the least and the largest value that convolutions gave in each class of channels."""
-    low, high = np.zeros(classes.count), np.zeros(classes.count)
-    for layer in graph.convolutions(model):
-        given = classes.given[layer.name]
-        ends = _ends(seen[_tensor(layer, seen)])
-        np.minimum.at(low, given, ends[0])
-        np.maximum.at(high, given, ends[1])
-    return low, high
-
-
-def _ends(tensor):
+def _extent(tensor):
     """Arrays of the least and the largest value of a tensor's channels, zero included.
 
     A channel that hardly ever is anything else (a dead ReLU) counts as having a hundredth of the largest's: scaled up
@@ -176,35 +185,29 @@ def _ends(tensor):
     return low, np.maximum(high, 0.01 * np.maximum(high, -low).max())
 
 
-def _tensor(conv, seen):
-    """What a convolution gives, as seen has it: after the ReLU that is one operation with it, where there is one."""
-    return conv.name if conv.name in seen else graph.children(conv)[0].name
-
-
-def _noise(model, classes, seen, signs):
+def _noise(scheme, groups, statistics, signs):
     """function: factors' sizes (tensor) -> mean square of what rounding tensors adds to the output.
 
-    If roundings are independent, that is the sum over channels of a twelfth of a step's square, times the gain. Kernels
-    do not count: what rounding costs them is made good later (tflite/quantization/gptq.py).
+    If roundings are independent, that is the sum over channels of a twelfth of a step's square, times the sensitivity.
+    Kernels do not count: what rounding costs them is made good later (gptq.py).
     """
-    names = [name for name in seen if name in classes.given]
-    chosen = [
-        members for leader, members in ranges.groups(model, names).items() if leader not in fakequant.fixed(model)
+    members = scheme.groups()
+    free = [
+        [name for name in members[leader] if name in statistics and name in groups.outputs] for leader in scheme.free()
     ]
-    silent = fakequant.moved(model)
     rows = [
-        (classes.given[name], signs[classes.given[name]], seen[name], i, 0.0 if name in silent else 1.0)
-        for i, members in enumerate(chosen)
-        for name in members
+        (groups.outputs[name], signs[groups.outputs[name]], statistics[name], i, float(scheme.is_rounded(name)))
+        for i, names in enumerate(free)
+        for name in names
     ]
     ids = np.concatenate([ids for ids, *_ in rows])
-    low, high = np.concatenate([np.sort(sign * _ends(tensor), axis=0) for _, sign, tensor, *_ in rows], axis=1)
+    low, high = np.concatenate([np.sort(sign * _extent(tensor), axis=0) for _, sign, tensor, *_ in rows], axis=1)
     group = np.concatenate([np.full(len(ids), i) for ids, *_, i, _ in rows])
-    gain = np.concatenate([counts * tensor.gain for *_, tensor, _, counts in rows])
+    sensitivity = np.concatenate([counts * tensor.sensitivity for *_, tensor, _, counts in rows])
 
     def noise(sizes):
         size = tf.gather(sizes, ids)
         steps = (tf.math.segment_max(size * high, group) - tf.math.segment_min(size * low, group)) / 255
-        return tf.reduce_sum(tf.gather(steps, group) ** 2 / 12 * gain / size**2)
+        return tf.reduce_sum(tf.gather(steps, group) ** 2 / 12 * sensitivity / size**2)
 
     return noise

@@ -1,4 +1,4 @@
-"""Functional Keras models layer by layer: what rewriting, equalizing and quantizing them have in common."""
+"""Functional Keras models layer by layer: what rewriting, equalization and simulation have in common."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -26,6 +26,16 @@ def convolutions(model):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
+def keeps_size(layer):
+    """Whether a layer is a convolution whose output is as large as its input."""
+    return isinstance(layer, keras.layers.Conv2D) and layer.strides == (1, 1) and layer.padding == "same"
+
+
+def is_sigmoid(layer):
+    """Whether a layer is the activation by name that int8 has a rule for."""
+    return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
+
+
 def walk(model, x, call):
     """What model gives for x when each layer gives call(layer, its inputs). x need be no tensor: call says what is."""
     values = {id(model.input): x}
@@ -37,15 +47,19 @@ def walk(model, x, call):
     return values[id(model.output)]
 
 
-def rebuilt(model, call):
-    """A new model of the same input, each layer of which is call(layer, inputs): copied(layer, inputs), or else."""
-    lr = keras.Input(model.input_shape[1:], model.input_shape[0], name=model.layers[0].name, dtype=model.input.dtype)
+def rebuild(model, call, *, input_shape=None):
+    """A new model, each layer of which is call(layer, inputs): copy(layer, inputs), or else.
+
+    input_shape: (n, h, w, c) of the result, None for an open dimension; by default model's own.
+    """
+    batch, *shape = input_shape or model.input_shape
+    lr = keras.Input(shape, batch, name=model.layers[0].name, dtype=model.input.dtype)
     return keras.Model(lr, walk(model, lr, call), name=model.name)
 
 
-def copied(layer, inputs, weights=None, **changes):
+def copy(layer, inputs, weights=None, **changes):
     """Output of a layer's copy for inputs, with its own weights or those given, and changes to its configuration."""
-    copy = type(layer).from_config(layer.get_config() | changes)
-    outputs = copy(inputs)
-    copy.set_weights(layer.get_weights() if weights is None else weights)
+    duplicate = type(layer).from_config(layer.get_config() | changes)
+    outputs = duplicate(inputs)
+    duplicate.set_weights(layer.get_weights() if weights is None else weights)
     return outputs

@@ -2,11 +2,12 @@ import dataclasses
 
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
-import keras_rfdn.complexity
-from keras_rfdn.networks import models
+from keras_rfdn.networks import complexity, models
 from keras_rfdn.networks.config import VARIANTS
-from keras_rfdn.tflite.inspection import complexity
+from keras_rfdn.tflite.inspection import description
+from keras_rfdn.tflite.inspection.complexity import count
 
 
 def tiny(name):
@@ -24,32 +25,33 @@ def converted(model, *, optimizations=(), types=()):
 @pytest.mark.parametrize("name", ["e-rfdn", "rfdn", "imdn", "imdn-aim", "msrresnet"])
 def test_counts_are_those_of_the_keras_model(name):
     model = models.build(tiny(name), height=17, width=24, batch=1)
-    assert complexity.count(converted(model)) == keras_rfdn.complexity.count(model)
+    assert description.describe(converted(model)).complexity == complexity.count(model)
 
 
 @pytest.mark.parametrize("types", [(), (tf.float16,)], ids=["dynamic range", "float16"])
 def test_precision_changes_no_count(types):
     model = models.build(tiny("e-rfdn"), height=16, width=16, batch=1)
     content = converted(model, optimizations=[tf.lite.Optimize.DEFAULT], types=types)
-    assert complexity.count(content) == keras_rfdn.complexity.count(model)
+    assert description.describe(content).complexity == complexity.count(model)
 
 
 @pytest.mark.slow
-def test_published_counts_from_a_file(tmp_path, capsys):
-    path = tmp_path / "e-rfdn.tflite"
-    path.write_bytes(converted(models.build(VARIANTS["e-rfdn"], height=256, width=256, batch=1)))
-    complexity.main(complexity.ComplexityConfig((str(path),)))
-    assert capsys.readouterr().out.splitlines()[-1].split() == [str(path), "433,448", "64", "27.10", "112.03"]
+def test_published_counts_from_a_file():
+    content = converted(models.build(VARIANTS["e-rfdn"], height=256, width=256, batch=1))
+    found = description.describe(content)
+    assert (found.complexity.parameters, found.complexity.convolutions) == (433_448, 64)
+    assert found.complexity.multiply_adds == pytest.approx(27.10e9, rel=2e-4)
+    assert found.complexity.activations == pytest.approx(112.03e6, rel=1e-4)
+    assert "27.10" in description.table(["e-rfdn"], [found])
 
 
-def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no file at .*absent\.tflite"):
-        complexity.main(complexity.ComplexityConfig((str(tmp_path / "absent.tflite"),)))
-    (tmp_path / "text.tflite").write_text("weights, they said")
-    with pytest.raises(ValueError, match=r"text\.tflite is not a TFLite model"):
-        complexity.count(tmp_path / "text.tflite")
-
-
-def test_open_sizes_are_refused():
+def test_open_sizes_and_operators_without_a_count_are_not_counted():
+    content = converted(models.build(tiny("imdn-aim")))
+    assert description.describe(content).complexity is None
     with pytest.raises(ValueError, match="fixed size"):
-        complexity.count(converted(models.build(tiny("imdn-aim"))))
+        count(description.parse(content, content))
+    lr = keras.Input((8, 8, 3), 1)
+    content = converted(keras.Model(lr, keras.layers.Conv2DTranspose(3, 2, 2)(lr)))
+    assert description.describe(content).complexity is None
+    with pytest.raises(ValueError, match="cannot count TRANSPOSE_CONV"):
+        count(description.parse(content, content))

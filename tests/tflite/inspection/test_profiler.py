@@ -15,10 +15,10 @@ def profiled(path, **options):
 
 @pytest.mark.parametrize("xnnpack", [True, False])
 def test_profiles_the_network_that_the_interpreter_runs(fixed_tflite, xnnpack):
-    found = profiled(fixed_tflite, xnnpack=xnnpack)
+    found, output = profiled(fixed_tflite, xnnpack=xnnpack)
     model = litert.Model(fixed_tflite, threads=1, xnnpack=xnnpack)
     model.upscale(LR)
-    np.testing.assert_array_equal(found.output.reshape(64, 80, 3), model.grey_levels())
+    np.testing.assert_array_equal(output.reshape(64, 80, 3), model.grey_levels())
     assert {operator.delegated for operator in found.operators} == {xnnpack}
     assert sum(operator.ms for operator in found.operators) > 0
 
@@ -27,7 +27,7 @@ def test_profiles_the_network_that_the_interpreter_runs(fixed_tflite, xnnpack):
 def test_operators_are_the_files_in_its_order(fixed_tflite, xnnpack):
     graph = flatbuffer_utils.read_model(fixed_tflite)
     wanted = [graph.subgraphs[0].tensors[op.outputs[0]] for op in graph.subgraphs[0].operators]
-    found = profiled(fixed_tflite, xnnpack=xnnpack).operators
+    found = profiled(fixed_tflite, xnnpack=xnnpack)[0].operators
     assert [(o.tensor, o.shape) for o in found] == [(t.name.decode(), tuple(map(int, t.shape))) for t in wanted]
     convolutions = [o for o in found if "Conv" in o.kernel or "Fully Connected" in o.kernel or o.kernel == "CONV_2D"]
     assert len(convolutions) == description.describe(fixed_tflite).operators["CONV_2D"] == 34
@@ -38,7 +38,7 @@ def test_weights_in_float16_are_no_operators(fixed_tiny_model, to_tflite):
 
     settings = {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec.supported_types": [tf.float16]}
     path = to_tflite(fixed_tiny_model, "half", **settings)
-    found = profiled(path).operators
+    found = profiled(path)[0].operators
     assert all(operator.tensor for operator in found)
     assert not [operator for operator in found if "quantize" in operator.kernel.lower()]
 

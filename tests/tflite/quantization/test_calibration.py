@@ -11,9 +11,9 @@ def flat(level, height, width):
     return np.full((height, width, 3), level, np.uint8)
 
 
-def test_frames_show_every_image_before_any_comes_again():
+def test_mosaics_show_every_image_before_any_comes_again():
     images = [flat(10 * i, 200, 200) for i in range(1, 13)]
-    first, second = calibration.frames(pairs(*images), 128, 384, count=2)
+    first, second = calibration.mosaics(pairs(*images), 128, 384, count=2)
     assert first.shape == (128, 384, 3)
     assert first.dtype == np.uint8
     # 2 x 6 cells of 64x64: twelve images, each once (the corner's two pixels are black and white).
@@ -22,15 +22,15 @@ def test_frames_show_every_image_before_any_comes_again():
         assert sorted(cells.ravel()) == [10 * i for i in range(1, 13)]
 
 
-def test_frames_hold_black_and_white_whatever_the_images_are():
-    (frame,) = calibration.frames(pairs(flat(77, 30, 30)), 32, 32, count=1)
+def test_mosaics_hold_black_and_white_whatever_the_images_are():
+    (frame,) = calibration.mosaics(pairs(flat(77, 30, 30)), 32, 32, count=1)
     assert (frame.min(), frame.max()) == (0, 255)
     assert np.unique(frame[1:]).tolist() == [77]
 
 
 def test_patches_are_of_the_image_and_small_images_are_mirrored(rng):
     image = rng.integers(0, 256, (20, 90, 3), np.uint8)
-    (frame,) = calibration.frames(pairs(image), 64, 64, count=1)
+    (frame,) = calibration.mosaics(pairs(image), 64, 64, count=1)
     mirrored = np.concatenate([image, image[::-1]])
     column = next(x for x in range(90) if (image[1, x] == frame[1, 0]).all())
     assert (frame[1:40] == mirrored[1:40, column : column + 64]).all()

@@ -5,16 +5,27 @@ import tf_keras as keras
 
 from keras_rfdn.data.sources import sample
 from keras_rfdn.networks.layers import LeakyReLU, ResizeLike
-from keras_rfdn.tflite import qat
-from keras_rfdn.tflite.quantization import simulation, xnnpack
+from keras_rfdn.tflite.conversion.converter import convert_quantized
+from keras_rfdn.tflite.quantization import graph, simulator, xnnpack
+from keras_rfdn.tflite.quantization.int8_ops import Requantize, lower_to_int8_ops
+from keras_rfdn.tflite.quantization.scheme import Scheme
+from keras_rfdn.tflite.quantization.tensor_statistics import calibrate
 from keras_rfdn.upscaling import litert
 
-FRAMES = [sample.dead_leaves(64, seed=seed) for seed in range(4)]
+IMAGES = [sample.dead_leaves(64, seed=seed) for seed in range(4)]
+
+
+def quantized_of(model, **ranges):
+    """A float network -> Quantized of it as it is, with kernels rounded to nearest and some ranges given."""
+    model = lower_to_int8_ops(model)
+    scheme = Scheme.of(model)
+    absmax = {conv.name: np.zeros(conv.filters, np.float32) for conv in graph.convolutions(model)}
+    return simulator.Quantized(model, scheme, calibrate(model, scheme, IMAGES) | ranges, absmax)
 
 
 @pytest.fixture(scope="module")
-def network():
-    """A small network with every operation that XNNPACK computes in whole numbers, and its ranges."""
+def quantized():
+    """A small network with every operation that XNNPACK computes in whole numbers."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None, None, 3))
     first = keras.layers.Conv2D(16, 3, padding="same")(x)
@@ -22,27 +33,23 @@ def network():
     small = keras.layers.Conv2D(16, 3, strides=3)(total)
     mixed = keras.layers.Concatenate()([total, ResizeLike()([small, total])])
     deep = keras.layers.Conv2D(3, 3, padding="same")(mixed)
-    model = keras.Model(x, keras.layers.Add()([deep, keras.layers.Conv2D(3, 1)(total)]))
-    operations = simulation.operations(model)
-    return model, operations, simulation.calibrate(operations, FRAMES, simulation.minmax)
+    return quantized_of(keras.Model(x, keras.layers.Add()([deep, keras.layers.Conv2D(3, 1)(total)])))
 
 
 @pytest.fixture(scope="module")
-def wanted(network):
-    """What LiteRT gives for FRAMES."""
-    model, _, ranges = network
-    file = litert.Model(qat.to_tflite(model, ranges, height=64, width=64))
-    return np.stack([file.upscale(frame) for frame in FRAMES])
+def wanted(quantized):
+    """What LiteRT gives for IMAGES."""
+    file = litert.Model(convert_quantized(quantized, height=64, width=64))
+    return np.stack([file.upscale(image) for image in IMAGES])
 
 
 @pytest.fixture
-def found(network):
-    """Function: -> what the twin gives for FRAMES."""
-    _, operations, ranges = network
+def found(quantized):
+    """Function: -> what the simulator gives for IMAGES."""
 
     def run():
-        twin = tf.function(simulation.simulate(operations, ranges))
-        return twin(tf.constant(np.stack(FRAMES), tf.float32), training=False).numpy()
+        simulated = tf.function(simulator.simulate(quantized))
+        return simulated(tf.constant(np.stack(IMAGES), tf.float32), training=False).numpy()
 
     return run
 
@@ -52,26 +59,26 @@ def test_a_graph_gives_what_litert_gives(found, wanted):
     assert np.mean(found() == wanted) > 0.9999
 
 
-@pytest.mark.parametrize("kind", [simulation.Requantized, ResizeLike])  # sums differ in one value of 100,000
+@pytest.mark.parametrize("kind", [Requantize, ResizeLike])  # sums differ in one value of 100,000
 def test_rounding_in_float_would_give_something_else(found, wanted, kind, monkeypatch):
-    monkeypatch.delitem(simulation.IN_WHOLES, kind)
+    monkeypatch.delitem(simulator.INTEGER_OPS, kind)
     assert np.mean(found() == wanted) < 0.9999
 
 
 @pytest.mark.parametrize(
-    ("layer", "whole", "sides"),
+    ("layer", "integer_fn", "sides"),
     [
-        (keras.layers.Add(), xnnpack.added, (4, 4)),
-        (keras.layers.Multiply(), xnnpack.multiplied, (4, 4)),
-        (LeakyReLU(0.25), xnnpack.leaky, (4,)),
-        (ResizeLike(), xnnpack.resized, (4, 8)),
+        (keras.layers.Add(), xnnpack.add, (4, 4)),
+        (keras.layers.Multiply(), xnnpack.multiply, (4, 4)),
+        (LeakyReLU(0.25), xnnpack.leaky_relu, (4,)),
+        (ResizeLike(), xnnpack.resize, (4, 8)),
     ],
 )
-def test_the_result_is_whole_and_the_gradient_is_the_layer_s(rng, layer, whole, sides):
+def test_the_result_is_whole_and_the_gradient_is_the_layer_s(rng, layer, integer_fn, sides):
     inputs = [tf.constant(rng.integers(-100, 100, (1, side, side, 2)).astype(np.float32)) for side in sides]
     inputs = inputs if len(sides) > 1 else inputs[0]
     results = []
-    for function in (layer, xnnpack.InWholes(layer, whole, [1.0] * len(sides), 1.0)):
+    for function in (layer, xnnpack.IntegerOp(layer, integer_fn, [1.0] * len(sides), 1.0)):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             given = function(inputs)
@@ -97,24 +104,25 @@ def test_every_sum_of_two_numbers_is_litert_s():
             np.zeros(3),
         ]
     )
-    operations = simulation.operations(model)
-    seen = simulation.calibrate(operations, FRAMES, simulation.minmax)
-    ranges = seen | {name: (0.0, 255 * step) for name, step in steps.items()}
+    quantized = quantized_of(model, **{name: (0.0, 255 * step) for name, step in steps.items()})
     image = np.zeros((256, 256, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(256)[:, None], np.arange(256)
-    file = litert.Model(qat.to_tflite(model, ranges, height=256, width=256))
-    twin = simulation.simulate(operations, ranges)
-    np.testing.assert_array_equal(twin(image[None].astype(np.float32))[0], file.upscale(image))
+    file = litert.Model(convert_quantized(quantized, height=256, width=256))
+    simulated = simulator.simulate(quantized)
+    np.testing.assert_array_equal(simulated(image[None].astype(np.float32))[0], file.upscale(image))
 
 
 def test_halves_of_a_product_go_to_the_even_number():
-    product = xnnpack.InWholes(keras.layers.Multiply(), xnnpack.multiplied, [1.0, 1.0], 2.0)
+    product = xnnpack.IntegerOp(keras.layers.Multiply(), xnnpack.multiply, [1.0, 1.0], 2.0)
     x = tf.constant([1.0, 3.0, 5.0, 7.0])
     np.testing.assert_array_equal(product([x, tf.ones_like(x)]), [0, 4, 4, 8])
 
 
-def test_a_kernel_s_limit_leaves_room_for_its_bias():
+def test_a_kernel_s_absmax_leaves_room_for_its_bias():
     kernel, bias = tf.constant([[[[0.5, 1e-9]]]]), tf.constant([3.0, 3.0])
-    limits = xnnpack.limit(kernel, bias, 2.0).numpy()
-    assert limits[0] == 0.5
-    assert 3.0 / (2.0 * limits[1] / 127) == pytest.approx(2**30, rel=1e-6)
+    absmax = xnnpack.weight_absmax(kernel, bias, 2.0).numpy()
+    assert absmax[0] == 0.5
+    assert 3.0 / (2.0 * absmax[1] / 127) == pytest.approx(2**30, rel=1e-6)
+    np.testing.assert_array_equal(
+        xnnpack.weight_absmax(kernel, bias, 2.0, np.float32([0.6, 0.6])), np.float32([0.6, 0.6])
+    )

@@ -7,23 +7,7 @@ import tf_keras as keras
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.networks.layers import Contrast, PixelShuffle
-from keras_rfdn.tflite.quantization import rewrite
-
-
-@pytest.mark.parametrize("attention", ["esa", "cca"])
-@pytest.mark.parametrize("scale", [2, 3])
-def test_fold_value_range_keeps_the_function(attention, scale, rng):
-    config = ModelConfig("rfdb", channels=8, num_blocks=2, attention=attention, reduction=4, scale=scale)
-    keras.utils.set_random_seed(0)
-    model = models.build(config)
-    model.set_weights([w + rng.normal(0, 0.05, w.shape) for w in model.get_weights()])
-    folded = rewrite.fold_value_range(model, config, height=20, width=17)
-    assert not [layer for layer in folded.layers if isinstance(layer, keras.layers.Rescaling)]
-    assert folded.input_shape == (1, 20, 17, 3)
-    lr = rng.integers(0, 256, (1, 20, 17, 3)).astype(np.float32)
-    # float32 arithmetic in another order: some 1e-6 of the output's range.
-    np.testing.assert_allclose(folded(lr), model(lr), atol=2e-3)
-    assert np.std(model(lr)) > 1
+from keras_rfdn.tflite.conversion import int16
 
 
 def for_int16(config, **size):
@@ -32,7 +16,7 @@ def for_int16(config, **size):
     model = models.build(config, batch=1, **size)
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.05, w.shape) for w in model.get_weights()])
-    return model, rewrite.for_int16(model), rng.integers(0, 256, (1, 20, 17, 3)).astype(np.float32)
+    return model, int16.for_int16(model), rng.integers(0, 256, (1, 20, 17, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("size", [{}, {"height": 20, "width": 17}])
@@ -58,4 +42,4 @@ def test_for_int16_keeps_other_networks(name):
 def test_for_int16_wants_one_image_at_a_time():
     config = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
     with pytest.raises(ValueError, match="batch 1"):
-        rewrite.for_int16(models.build(config))
+        int16.for_int16(models.build(config))

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from keras_rfdn.tflite.conversion import converter
+from keras_rfdn.tflite.inspection import description
+from keras_rfdn.tflite.quantization import graph, im2col_skip
+from keras_rfdn.tflite.quantization.post_training import lower, quantize
+from keras_rfdn.tflite.quantization.simulator import simulate
+from keras_rfdn.upscaling import litert
+
+
+@pytest.mark.parametrize("name", ["cca", "imdn", "mobile", "msrresnet"])  # esa: tests/tflite/test_convert.py
+def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, network, images, lr):
+    quantized = quantize(network(name), images)
+    content = converter.convert_quantized(quantized, height=40, width=40)
+    assert description.describe(content).float_operators == {}
+    simulated = simulate(quantized)(lr)[0].numpy()
+    assert np.mean(litert.Model(content).upscale(lr[0].astype(np.uint8)) == simulated) > 0.999
+    assert np.std(simulated) > 5
+    assert np.abs(simulated - np.clip(network(name)(lr)[0], 0, 255)).mean() < 0.1 * np.std(simulated)
+
+
+def test_accurate_loses_less_and_splits_what_it_names(network, images, lr):
+    model = network("esa")
+    exact = np.clip(model(lr), 0, 255)
+    errors = []
+    for accurate in (False, True):
+        quantized = quantize(model, images, accurate=accurate)
+        errors.append(np.mean(np.square(simulate(quantized)(lr) - exact)))
+    assert errors[1] < errors[0]
+    split, whole = lower(model, accurate=True), lower(model)
+    for name in ("B1.c5", "c.0"):
+        assert split.get_layer(name).filters == 2 * whole.get_layer(name).filters
+    assert type(graph.children(split.get_layer("c.0"))[0]) is keras.layers.ReLU
+    assert im2col_skip.IM2COL in [layer.name for layer in whole.layers]
+
+
+def test_accurate_is_refused_where_there_is_nothing_to_split(network, images):
+    with pytest.raises(ValueError, match=r"accurate splits B1\.c5 and c\.0, and this network has neither"):
+        quantize(network("msrresnet"), images, accurate=True)

@@ -1,0 +1,119 @@
+"""Int8 quantization scheme: which tensors share a scale, whose range is fixed, and what is fused, once per network."""
+
+import dataclasses
+import math
+
+import tf_keras as keras
+from tf_keras import layers
+
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks.layers import LeakyReLU, PixelShuffle, ResizeLike, Split
+from keras_rfdn.tflite.quantization import graph, im2col_skip
+from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize, Sqrt, SquaredDifference
+
+Range = tuple[float, float]
+
+# TFLite's kernels of these give their (first) input's scale.
+SAME_SCALE_OPS = (layers.Concatenate, layers.MaxPooling2D, layers.UpSampling2D, PixelShuffle, ResizeLike, Split)
+INTERPOLATING = (ResizeLike, layers.UpSampling2D)  # of these, the ones that make new values
+# Those whose output has a range of its own.
+OWN_SCALE_OPS = (
+    *(layers.Conv2D, layers.Add, layers.Multiply, layers.ReLU, LeakyReLU, layers.GlobalAveragePooling2D),
+    *(SquaredDifference, Sqrt, Requantize),
+)
+PIXEL_RANGE = (0.0, 255.0)
+SIGMOID_RANGE = (0.0, 255 / 256)  # what TFLite's kernel gives, whatever the values
+# Below and above, the nearest of a sigmoid's 256 levels no longer changes: exp(-6.24) is half a level.
+SIGMOID_SATURATION = 6.24
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """How int8 stores the tensors of a lowered network (int8_ops.lower_to_int8_ops). A tensor is called as its layer.
+
+    leaders: {tensor: the tensor whose range it has}, of every tensor that the file stores, in the order of computation.
+    fixed: {leader: range} of ranges that are no matter of choice. value_preserving: tensors whose values are all among
+    their inputs', so that rounding them again changes nothing. saturation: {leader: magnitude above which values make
+    no difference}. negative_slope: {leader: factor that its negative values get at once}, a LeakyReLU's slope, or 1.
+    """
+
+    leaders: dict[str, str]
+    fixed: dict[str, Range]
+    value_preserving: frozenset[str]
+    saturation: dict[str, float]
+    negative_slope: dict[str, float]
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "Scheme":
+        """Scheme of a lowered network. Raises UserError that names a layer that there is no rule for."""
+        for layer in model.layers[1:]:
+            if not isinstance(layer, OWN_SCALE_OPS + SAME_SCALE_OPS) and not graph.is_sigmoid(layer):
+                known = ", ".join(sorted(kind.__name__ for kind in OWN_SCALE_OPS + SAME_SCALE_OPS))
+                raise UserError(
+                    f"no rule for {layer.name} ({type(layer).__name__}) in int8; there is one for {known} and sigmoids"
+                )
+        shared = _scale_groups(model)
+        stored = [layer.name for layer in model.layers[1:] if not _is_fused(layer)]
+        pixels = [name for name in (PIXELS, im2col_skip.IM2COL, model.layers[-1].name) if name in shared]
+        fixed = {layer.name: SIGMOID_RANGE for layer in model.layers if graph.is_sigmoid(layer)}
+        fixed |= {shared[name]: PIXEL_RANGE for name in pixels}
+        readers = {name: graph.only_reader(model.get_layer(name)) for name in {shared[name] for name in stored}}
+        return cls(
+            leaders={name: shared[name] for name in stored},
+            fixed=fixed,
+            value_preserving=frozenset(
+                layer.name
+                for layer in model.layers
+                if isinstance(layer, SAME_SCALE_OPS) and not isinstance(layer, INTERPOLATING)
+            ),
+            saturation={
+                name: SIGMOID_SATURATION if reader is not None and graph.is_sigmoid(reader) else math.inf
+                for name, reader in readers.items()
+            },
+            negative_slope={
+                name: float(reader.alpha) if isinstance(reader, LeakyReLU) else 1.0 for name, reader in readers.items()
+            },
+        )
+
+    def groups(self) -> dict[str, list[str]]:
+        """{leader: the tensors that share its range}."""
+        members = {}
+        for name, leader in self.leaders.items():
+            members.setdefault(leader, []).append(name)
+        return members
+
+    def free(self) -> list[str]:
+        """The leaders whose ranges are a matter of choice, in the order of computation."""
+        return [leader for leader in dict.fromkeys(self.leaders.values()) if leader not in self.fixed]
+
+    def is_rounded(self, name: str) -> bool:
+        """Whether storing a tensor changes its values."""
+        return name in self.leaders and name not in self.value_preserving
+
+
+def output_tensor(layer) -> str:
+    """Name of the tensor that a layer's result is stored as: its own, or that of the ReLU that is fused with it."""
+    return graph.children(layer)[0].name if _is_fused(layer) else layer.name
+
+
+def _is_fused(layer):
+    """Whether TFLite makes one operation of the layer and the ReLU behind it, with no tensor between them."""
+    return isinstance(layer, layers.Conv2D | layers.Add) and isinstance(graph.only_reader(layer), layers.ReLU)
+
+
+def _scale_groups(model):
+    """{layer: the layer whose range it has}: kernels of SAME_SCALE_OPS want input and output to have one scale."""
+    leader = {layer.name: layer.name for layer in model.layers[1:]}
+
+    def find(name):
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for layer in model.layers[1:]:
+        if isinstance(layer, SAME_SCALE_OPS):
+            parents = graph.parents(layer)
+            # Of a resize's second input only the size counts.
+            for parent in parents[:1] if isinstance(layer, ResizeLike) else parents:
+                leader[find(parent.name)] = find(layer.name)
+    return {name: find(name) for name in leader}

@@ -1,0 +1,173 @@
+"""Calibration statistics of a lowered network's tensors on images, and the int8 ranges made of them."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_rfdn.networks.layers import LeakyReLU, Split
+from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization.scheme import Range, Scheme
+
+SAMPLES = 4096  # values of a tensor that one image gives to choose its range from
+SEARCH_FACTORS = np.linspace(1, 0.1, 46)  # parts of a range that the search for the least squared error tries
+HEADROOM = 1.3  # how far a range reaches, relative to the least squared error's, where a LeakyReLU will shrink values
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorStatistics:
+    """A tensor on images; float32 [channels] each.
+
+    low, high: extremes. power: mean square. sensitivity: mean square of the change of the network's output (grey
+    levels) over the mean square of a change of the channel, were that change noise without any pattern.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    power: np.ndarray
+    sensitivity: np.ndarray
+
+    def scaled(self, factors: np.ndarray) -> "TensorStatistics":
+        """The statistics after each channel is multiplied by a factor, which what reads it divides by."""
+        ends = np.sort([self.low * factors, self.high * factors], axis=0)
+        return TensorStatistics(*ends, self.power * factors**2, self.sensitivity / factors**2)
+
+
+def collect_statistics(
+    model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], *, seed: int = 0
+) -> dict[str, TensorStatistics]:
+    """{tensor: TensorStatistics} of a lowered network in float. images: uint8 RGB [h, w, 3] each, which weigh alike."""
+    watch = _watcher(model, scheme)
+    parts = [watch(image, [seed, i]) for i, image in enumerate(images)]
+    result = {}
+    for name in parts[0]:
+        low, high, power, sensitivity = (np.stack([part[name][i].numpy() for part in parts]) for i in range(4))
+        result[name] = TensorStatistics(low.min(0), high.max(0), power.mean(0), sensitivity.mean(0))
+    return result
+
+
+def _watcher(model, scheme):
+    """function: image, seed -> {tensor: the fields of TensorStatistics}.
+
+    A sensitivity is the sum of squares of the output's derivatives, which one backward pass from random signs gives in
+    the mean (Hutchinson's estimate of a trace).
+    """
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)], autograph=False
+    )
+    def watch(image, seed):
+        tensors = {}
+
+        def call(layer, inputs):
+            outputs = layer(inputs)
+            if layer.name not in scheme.leaders or isinstance(layer, Split):
+                return outputs
+            tensors[layer.name] = tf.identity(outputs)
+            tape.watch(tensors[layer.name])
+            return tensors[layer.name]
+
+        with tf.GradientTape() as tape:
+            sr = graph.walk(model, tf.cast(image, tf.float32)[None], call)
+            signs = tf.sign(tf.random.stateless_uniform(tf.shape(sr), seed, -1, 1))
+            probed = tf.reduce_sum(signs * sr)
+        pixels = tf.cast(tf.size(sr), tf.float32)
+        return {
+            name: (
+                *(reduce(x, [0, 1, 2]) for reduce in (tf.reduce_min, tf.reduce_max)),
+                tf.reduce_mean(x**2, [0, 1, 2]),
+                tf.reduce_sum(slope**2, [0, 1, 2]) / pixels,
+            )
+            for (name, x), slope in zip(tensors.items(), tape.gradient(probed, [*tensors.values()]), strict=True)
+        }
+
+    return watch
+
+
+def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], *, seed: int = 0) -> dict[str, Range]:
+    """{tensor: (low, high)} of a lowered network, by min_max_range of what its tensors take on in float.
+
+    images: uint8 RGB [h, w, 3] each. Of each tensor and image SAMPLES values drawn at random count, and the smallest
+    and the largest. Values beyond a sigmoid's saturation do not.
+    """
+    observe = tf.function(keras.Model(model.input, {name: model.get_layer(name).output for name in scheme.leaders}))
+    rng, values = np.random.default_rng(seed), {}
+    for image in images:
+        for name, tensors in observe(tf.constant(image[None], tf.float32)).items():
+            flat = np.concatenate([np.ravel(tensor) for tensor in tf.nest.flatten(tensors)])
+            drawn = rng.choice(flat, min(SAMPLES, flat.size), replace=False)
+            values.setdefault(scheme.leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
+    chosen = {}
+    for name in scheme.free():
+        reach = scheme.saturation[name]
+        seen = np.clip(np.concatenate(values[name]), -reach, reach)
+        chosen[name] = min_max_range(seen, scheme.negative_slope[name])
+    return complete_ranges(model, scheme, chosen)
+
+
+def complete_ranges(model: keras.Model, scheme: Scheme, chosen: Mapping[str, Range]) -> dict[str, Range]:
+    """{tensor: range} of all tensors, as kernels take them, from those chosen for scheme.free()'s leaders."""
+    ranges = chosen | scheme.fixed
+    return _align_leaky_relu_scales(
+        model, scheme, {name: _with_zero(ranges[of]) for name, of in scheme.leaders.items()}
+    )
+
+
+def _with_zero(bounds):
+    """A range moved by less than a step, so that zero is one of its 256 values, and the same one for all who round."""
+    size = step_size(bounds)
+    below = round(-bounds[0] / size)
+    return -below * size, (255 - below) * size
+
+
+def _align_leaky_relu_scales(model, scheme, ranges):
+    """ranges, with those that LeakyReLU takes widened to steps of a whole number of 256ths of the result's step.
+
+    XNNPACK multiplies by whole 256ths there, and rounds the factor to them without a word.
+    """
+    aligned = dict(ranges)
+    for layer in model.layers:
+        if isinstance(layer, LeakyReLU):
+            name = graph.parents(layer)[0].name
+            ratio = 256 * step_size(ranges[name]) / step_size(ranges[layer.name])
+            widening = math.ceil(ratio - 1e-4) / ratio  # a whole number but for float's rounding stays what it is
+            group = [member for member in ranges if scheme.leaders[member] == scheme.leaders[name]]
+            aligned.update({member: tuple(bound * widening for bound in ranges[member]) for member in group})
+    return aligned
+
+
+def min_max_range(values: np.ndarray, negative_slope: float = 1.0) -> Range:
+    """Range of the values and 0, which a range of TFLite must hold; 0 to 1 where a ReLU never fires.
+
+    A tiny range instead would be one that XNNPACK refuses: it multiplies by less than 256. negative_slope: factor that
+    negative values get at once; where a LeakyReLU shrinks them, the range leaves out those far below what the least
+    squared error would keep.
+    """
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    high = high if high > low else 1.0
+    if negative_slope < 1:
+        low = max(low, HEADROOM * float(_least_error(values, negative_slope, low * SEARCH_FACTORS, [high])[0]))
+    return low, high
+
+
+def _least_error(values, slope, lows, highs):
+    """The (low, high) whose 256 steps stand for the values with the least squared error, negative ones times slope."""
+    weight = np.where(values < 0, slope, 1.0)
+
+    def error(bounds):
+        low, high = bounds
+        size = max(high - low, 1e-20) / 255
+        first = np.round(low / size)
+        return np.square(weight * (np.clip(np.round(values / size), first, first + 255) * size - values)).sum()
+
+    return min(itertools.product(lows, highs), key=error)
+
+
+def step_size(bounds: Range) -> float:
+    """What a tensor of a range is stored in multiples of, to the last bit as the file has it: a float32's value."""
+    low, high = np.float32(bounds).astype(np.float64)
+    return float(np.float32(max(high - low, 1e-20) / 255))
