@@ -30,7 +30,7 @@ class AblationConfig:
     sets: tuple[str, ...] = simple_parsing.field(
         positional=True, nargs="+", metavar="SET", help="folders of HR images to measure on"
     )
-    table: int = choice(*published.ABLATIONS, default=1, type=int)  # 1: blocks, 2: distillation rates
+    table: int = choice(*published.ABLATIONS, default=1)  # 1: blocks, 2: distillation rates
     images: int | None = number(None, least=1)  # measure the first of each set only
     training: train.TrainConfig = dataclasses.field(default_factory=train.TrainConfig)  # what all rows share
 

@@ -22,7 +22,6 @@ import simple_parsing
 
 from keras_rfdn.data.system.errors import UserError
 
-choice = simple_parsing.choice
 # What each limit asks of a value, and how a message says so.
 LIMITS = {
     "above": (lambda value, limit: value > limit, "above {}"),
@@ -30,6 +29,11 @@ LIMITS = {
     "below": (lambda value, limit: value < limit, "below {}"),
     "most": (lambda value, limit: value <= limit, "{} or below"),
 }
+
+
+def choice(*choices, default=dataclasses.MISSING):
+    """Dataclass field whose value is one of choices, all of one type; the default may be None."""
+    return simple_parsing.choice(*choices, default=default, type=type(choices[0]))
 
 
 def number(default=dataclasses.MISSING, **limits: float):

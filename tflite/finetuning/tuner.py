@@ -166,7 +166,8 @@ class Tuner:
             "best_psnr_y": float(self.state.best_psnr_y),
             "time": datetime.datetime.now().isoformat(timespec="seconds"),
         }
-        workdir.add_record(self.folder, record)
+        with self.checkpoints.saving():
+            workdir.add_record(self.folder, record)
         logging.info("step %d: %.3f dB on validation%s", record["step"], psnr_y, " (best yet)" if best else "")
         return psnr_y
 

@@ -5,6 +5,7 @@ import re
 import pytest
 import simple_parsing
 
+from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.data.system.errors import UserError
 
@@ -83,3 +84,16 @@ def test_limits_leave_flags_and_their_help_as_they_are():
     assert "how many (default: 3)" in parser.format_help()
     with pytest.raises(SystemExit):
         parser.parse_args(["--scale", "5"])
+
+
+def test_choices_of_numbers_are_parsed():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        """A command."""
+
+        scale: int = choice(2, 3, 4, default=4)
+
+    assert command._parse(Config, ["command", "--scale", "2"]).scale == 2
+    assert command._parse(Config, ["command"]).scale == 4
+    with pytest.raises(SystemExit):
+        command._parse(Config, ["command", "--scale", "5"])
