@@ -3,7 +3,7 @@
     python -m tools.release runs/e-rfdn-x4 --sets Set5 Set14 BSD100 --data TRAINING --about ABOUT --pictures Kodak24
 
 For each run NAME.h5, NAME_int8.tflite (by tflite/qat.py, for LR images of any size), NAME.md (its model card, with
-scores) and NAME.png (its training curve), and SHA256SUMS anew; with --pictures docs/NAME.png too, what it makes of
+scores) and NAME.png (its training curve), and SHA256SUMS anew; with --pictures NAME_samples.png too, what it makes of
 photographs. NAME is VARIANT-xSCALE.
 
 The card says what the run's settings and scores say, and of the training images what the file ABOUT says: a few
@@ -37,7 +37,7 @@ CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200
 CROPS |= {"face": ("15", 70, 390)}
 SIDE = 128  # of a crop, in HR pixels
 MARGIN = 2  # between enlarged crops, in pixels at each side
-DOCS = pathlib.Path("docs")  # where pictures go, in the repository
+SAMPLES = "_samples.png"  # end of the picture's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +92,8 @@ def _release(run, out, config):
             shutil.copyfile(source, partial)
     report = measure(config.sets, [float_file, int8_file])
     if config.pictures:
-        draw(float_file, int8_file, config.pictures, DOCS / f"{name}.png")
-    picture = f"../../{DOCS}/{name}.png" if config.pictures else None
+        draw(float_file, int8_file, config.pictures, out / f"{name}{SAMPLES}")
+    picture = f"{name}{SAMPLES}" if config.pictures else None
     text = model_card.card(name, run, report, pathlib.Path(config.about).read_text(), picture=picture)
     files.write_text(out / f"{name}.md", text)
     return name, report

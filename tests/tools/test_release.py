@@ -47,7 +47,7 @@ def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
     reports = release.main(
         release.ReleaseConfig((str(run),), (folder,), folder, about, qat_steps=2, out=str(out), pictures=folder)
     )
-    names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite"]
+    names = ["SHA256SUMS", "tiny-x2.h5", "tiny-x2.md", "tiny-x2.png", "tiny-x2_int8.tflite", "tiny-x2_samples.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert (out / "tiny-x2.h5").read_bytes() == (run / "best.h5").read_bytes()
     (tensor,) = description.describe(out / "tiny-x2_int8.tflite").inputs
@@ -56,7 +56,7 @@ def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
     assert checkpoint.resolve(variant="tiny", scale=2) == out / "tiny-x2.h5"
 
     original = np.asarray(Image.open(tmp_path / "Noise" / "00.png"))[8 : 8 + 64, 16 : 16 + 64]
-    drawn = np.asarray(Image.open(tmp_path / "docs" / "tiny-x2.png"))
+    drawn = np.asarray(Image.open(out / "tiny-x2_samples.png"))
     enlarged = Image.fromarray(original).resize((96, 96), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(drawn[-98:-2, 2:-2], enlarged)  # the lowest of four panels
 
@@ -67,7 +67,7 @@ def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
     assert f"{{type: psnr, name: PSNR int8, value: {int8.psnr:.2f}}}" in card
     assert "3 updates of 2 patches of 16x16 LR pixels" in card
     assert "\nSoft noise, in the public domain. Validation: 2 images of Noise.\n" in card
-    assert "(../../docs/tiny-x2.png)" in card
+    assert "(tiny-x2_samples.png)" in card
     command = (
         "python -m keras_rfdn.train --variant tiny --scale 2 --data Noise --valid Noise --valid_images 2 --steps 3"
     )
