@@ -10,7 +10,7 @@ from keras_rfdn.networks.config import name_of
 def test_every_file_is_whole_small_and_described():
     files = {path.name for path in pretrained.FOLDER.iterdir()} - {pretrained.CHECKSUMS}
     weights = {f"{name}{suffix}" for name in pretrained.names() for suffix in (".h5", "_int8.tflite")}
-    pages = {f"{name}{suffix}" for name in pretrained.names() for suffix in (".md", ".png")}
+    pages = {f"{name}{suffix}" for name in pretrained.names() for suffix in (".md", ".png", "_samples.png")}
     assert files == weights | pages
     assert pretrained.checksums().keys() == weights
     assert all((pretrained.FOLDER / name).stat().st_size < 3e6 for name in files)
