@@ -2,6 +2,8 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
+import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -155,6 +157,26 @@ def test_training_lowers_the_loss(small_weights, photographs, rng, tmp_path):
     after = [v.numpy() for v in trained.model.trainable_variables]
     changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
     assert np.mean(changed) > 0.9  # a ReLU may never fire
+
+
+def test_the_time_waited_for_data_is_reported(monkeypatch):
+    def slow_stream(*_, **__):
+        while True:
+            time.sleep(0.05)
+            yield "lr", "hr"
+
+    waited = []
+    stub = mock.MagicMock()
+    stub.checkpoints.minutes_since_save.return_value = 0.0
+    stub.optimizer.learning_rate = 0.1
+    progress = mock.MagicMock()
+    progress.return_value.add.side_effect = lambda loss, images, seconds: waited.append(seconds)
+    monkeypatch.setattr(tuner.pipeline, "stream", slow_stream)
+    monkeypatch.setattr(tuner, "Progress", progress)
+    settings = tuner.TunerSettings(3, 2, 16, 1e-3, validate_every=10, save_minutes=5, seed=0)
+    assert tuner._train(stub, [], 0, settings) is True
+    assert len(waited) == 3
+    assert all(0.05 <= seconds < 5 for seconds in waited)
 
 
 def test_steps_are_relative_to_a_channel():
