@@ -38,6 +38,7 @@ def test_without_the_extras_each_engine_is_named(tiny_weights, tmp_path, monkeyp
     assert comparison.surroundings["machine"]["processor"] in printed
 
 
+@pytest.mark.slow
 def test_scores_on_a_folder_and_the_roofline(tiny_weights, tiny_upscale, tmp_path, capsys):
     for seed in (5, 6):
         Image.fromarray(sample.dead_leaves(64, seed=seed)).save(tmp_path / f"{seed}.png")

@@ -18,9 +18,7 @@ from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.tflite import qat
 from keras_rfdn.tflite.finetuning import tuner
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.simulator import export_learned, make_trainable, simulate
 from keras_rfdn.training import workdir
 from keras_rfdn.upscaling import litert
@@ -90,19 +88,20 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
     assert records[-1]["best_psnr_y"] == max(record["psnr_y"] for record in records)
 
 
-@pytest.mark.parametrize("accurate", [False, True])
-def test_it_starts_from_what_convert_makes_and_reads_that_back(accurate, small_weights, photographs, tmp_path):
+def test_it_starts_from_what_convert_makes_and_reads_that_back(small_weights, photographs, tmp_path, monkeypatch):
     model = fold_value_range(*checkpoint.load(small_weights), batch=None)
     pairs = [(lr, hr) for _, lr, hr in folders.find_pairs(photographs, 2)]
-    first = tuner.calibrate(model, pairs, tmp_path, accurate=accurate, seed=0)
-    images = calibration.patches([("", *pair) for pair in pairs], count=tuner.PATCHES)
-    wanted = quantize(model, images, accurate=accurate)
-    lr = sample.dead_leaves(40, seed=9)[None].astype(np.float32)
-    np.testing.assert_allclose(first.model(lr), wanted.model(lr), atol=0.5)  # threads sum in any order
-    again = tuner.calibrate(model, [], tmp_path, accurate=accurate, seed=0)
+    asked = []
+    original = tuner.quantize
+    monkeypatch.setattr(tuner, "quantize", lambda *given, **named: asked.append(named) or original(*given, **named))
+    first = tuner.calibrate(model, pairs, tmp_path, accurate=True, seed=0)
+    again = tuner.calibrate(model, [], tmp_path, accurate=True, seed=0)
+    assert asked == [{"accurate": True}]
     assert again.ranges == first.ranges
-    np.testing.assert_array_equal(simulate(again)(lr), simulate(first)(lr))
-    np.testing.assert_array_equal(simulate(export_learned(first, make_trainable(first)))(lr), simulate(first)(lr))
+    lr = sample.dead_leaves(40, seed=9)[None].astype(np.float32)
+    wanted = simulate(first)(lr)
+    assert 0 < np.abs(wanted - np.clip(model(lr), 0, 255)).mean() < 1
+    np.testing.assert_array_equal(simulate(export_learned(again, make_trainable(again)))(lr), wanted)
 
 
 @pytest.mark.slow

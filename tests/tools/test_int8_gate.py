@@ -61,29 +61,21 @@ def test_a_good_file_passes_and_a_worse_one_does_not(folder, int8_file, tmp_path
     assert worse.problems[0].startswith(f"loses {loss:.3f} dB")
 
 
-def test_a_row_without_a_file_converts_its_weights(folder, int8_file):
-    config = int8_gate.GateConfig(str(folder))
-    bounds = [int8_gate.Threshold("tiny.h5", "set", 1.0, calibration="set"), _bound(1.0, int8_file)]
-    converted, taken = int8_gate.main(config, bounds)
-    assert converted.measured == taken.measured
-
-
-def test_rows_of_the_same_file_share_a_conversion(folder, monkeypatch, capsys):
+def test_rows_without_a_file_convert_their_weights_once(folder, int8_file, monkeypatch, capsys):
     made = []
 
     def convert_row(threshold, out):
-        made.append(threshold.accurate)
-        return original(threshold, out)
+        made.append(threshold)
+        return str(folder / int8_file)  # convert_row itself made it
 
-    original = int8_gate.convert_row
     monkeypatch.setattr(int8_gate, "convert_row", convert_row)
     rows = [
         int8_gate.Threshold("tiny.h5", "set", 1.0, calibration="set", accurate=accurate)
         for accurate in (False, True, True)
     ]
-    plain, *same = int8_gate.main(int8_gate.GateConfig(str(folder)), rows)
-    assert made == [False, True]
-    assert same[0].measured == same[1].measured != plain.measured
+    *converted, taken = int8_gate.main(int8_gate.GateConfig(str(folder)), [*rows, _bound(1.0, int8_file)])
+    assert [(row.weights, row.accurate) for row in made] == [(str(folder / "tiny.h5"), a) for a in (False, True)]
+    assert {verdict.measured for verdict in converted} == {taken.measured}
     assert "tiny.h5 --accurate" in capsys.readouterr().out
 
 

@@ -1,5 +1,6 @@
 """Calibration images: LR images from which a network's ranges are learned."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -8,13 +9,19 @@ import numpy as np
 from keras_rfdn.data.sources import folders, sample
 
 PATCH = 64  # LR pixels a side: about the patches that a network was trained on
-IMAGES = 200  # of a folder, the first so many
+IMAGES = 64  # of a folder, spread over it
 
 
 def source(folder: str | None, scale: int) -> list:
-    """Images to calibrate on, (name, lr, hr) each: of a folder of HR images, or with None those of data.sample."""
-    pairs = folders.find_pairs(folder, scale) if folder else sample.photographs(scale)
-    return list(itertools.islice(pairs, IMAGES))
+    """Images to calibrate on, (name, lr, hr) each: of a folder of HR images, or with None those of data.sample.
+
+    Of a folder with more than IMAGES files, as many are read, at equal distances in its order of names.
+    """
+    if not folder:
+        return list(sample.photographs(scale))
+    pairs = folders.find_pairs(folder, scale)
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, IMAGES).round().astype(int))
+    return list(dataclasses.replace(pairs, files=tuple(pairs.files[i] for i in chosen)))
 
 
 def patches(pairs, *, count: int, size: int = PATCH, seed: int = 0) -> Iterator[np.ndarray]:

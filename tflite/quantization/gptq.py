@@ -13,6 +13,7 @@ import tf_keras as keras
 
 from keras_rfdn.tflite.quantization import graph
 
+POSITIONS = 1024  # of each image and convolution, at equal distances, that second moments are taken of
 DAMPING = 0.01  # of the mean variance, added to each: keeps the inverse sound where inputs depend on each other
 
 
@@ -74,21 +75,19 @@ def _input_moments(model, images):
 
 
 def _patches(layer, x):
-    """What a convolution multiplies its kernel with: [positions, height * width * channels]."""
+    """What a convolution multiplies its kernel with, at some POSITIONS: [positions, height * width * channels]."""
     height, width = layer.kernel_size
     strides = [1, *layer.strides, 1]
     patches = tf.image.extract_patches(x, [1, height, width, 1], strides, [1, 1, 1, 1], layer.padding.upper())
-    return tf.reshape(patches, [-1, height * width * x.shape[-1]])
+    patches = tf.reshape(patches, [-1, height * width * x.shape[-1]])
+    return patches[:: tf.maximum(1, tf.shape(patches)[0] // POSITIONS)]
 
 
 def _mean_and_covariance(parts):
     """parts: for each image (positions, a centre, sum of the patches' differences from it, sum of their products)."""
-    parts = [[np.asarray(value, np.float64) for value in part] for part in parts]
-    total = sum(count for count, *_ in parts)
-    mean = sum(count * centre + rest for count, centre, rest, _ in parts) / total
-    covariance = np.zeros((len(mean), len(mean)))
-    for count, centre, rest, products in parts:
-        away = centre - mean
-        crossed = np.outer(away, rest)
-        covariance += (products + crossed + crossed.T + count * np.outer(away, away)) / total
-    return mean, covariance
+    counts, centres, rests = (np.stack([np.asarray(part[i], np.float64) for part in parts]) for i in range(3))
+    mean = (counts @ centres + rests.sum(axis=0)) / counts.sum()
+    away = centres - mean
+    crossed = away.T @ rests
+    products = sum(np.asarray(products, np.float64) for *_, products in parts)
+    return mean, (products + crossed + crossed.T + (away.T * counts) @ away) / counts.sum()

@@ -55,6 +55,7 @@ def test_a_stop_of_one_worker_stops_all_after_the_same_update(start_training, tm
     assert line.split("stopped at step")[1] in other.text()
 
 
+@pytest.mark.slow
 def test_a_dead_worker_ends_the_others_clearly(start_training, tmp_path):
     flags = ["--strategy", "multiworker", "--validate_every", 4]
     chief, other = (start_training(tmp_path / "run", *flags, environment=task) for task in cluster())

@@ -1,4 +1,5 @@
 import numpy as np
+from PIL import Image
 
 from keras_rfdn.tflite.quantization import calibration
 
@@ -44,3 +45,16 @@ def test_patches_are_single_images_and_show_every_one_before_any_comes_again():
     assert all((patch == level).all() for patch, level in zip(first, levels, strict=True))
     assert sorted(levels[:4]) == [10, 20, 30, 40]
     assert levels != [patch.ravel()[0] for patch in second]
+
+
+def test_images_are_spread_over_a_folder(tmp_path, monkeypatch):
+    for i in range(10):
+        Image.fromarray(flat(i, 8, 8)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(calibration, "IMAGES", 4)
+    assert [name for name, *_ in calibration.source(str(tmp_path), 2)] == ["0", "3", "6", "9"]
+    monkeypatch.setattr(calibration, "IMAGES", 64)
+    assert len(calibration.source(str(tmp_path), 2)) == 10
+
+
+def test_without_a_folder_the_sample_photographs_are_taken():
+    assert "astronaut" in [name for name, *_ in calibration.source(None, 4)]

@@ -25,7 +25,7 @@ def test_moments_keep_a_small_variance_beside_a_large_mean(rng):
     """In float32, 200 squared has steps of a 256th, which sums over positions make larger than the variance."""
     image = keras.Input([None, None, 3])
     model = keras.Model(image, keras.layers.Conv2D(2, 1, name="c")(image))
-    images = [rng.integers(level, level + 2, (96, 96, 3), np.uint8) for level in (200, 201)]
+    images = [rng.integers(level, level + 2, (32, 32, 3), np.uint8) for level in (200, 201)]
     mean, covariance = gptq._input_moments(model, images)["c"]
     pixels = np.concatenate(images).reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-6)
