@@ -19,7 +19,7 @@ from tf_keras import layers
 
 from keras_rfdn.networks.layers import LeakyReLU, ResizeLike, Split
 from keras_rfdn.tflite.quantization import graph, xnnpack
-from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize
+from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize, Sqrt, SquaredDifference
 from keras_rfdn.tflite.quantization.scheme import Range, Scheme, output_tensor
 from keras_rfdn.tflite.quantization.tensor_statistics import complete_ranges, step_size
 
@@ -33,6 +33,8 @@ INTEGER_OPS = {
     Requantize: xnnpack.requantize,
     ResizeLike: xnnpack.resize,
     layers.UpSampling2D: xnnpack.resize,
+    SquaredDifference: xnnpack.squared_difference,
+    Sqrt: xnnpack.square_root,
 }
 
 

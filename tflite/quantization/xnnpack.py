@@ -1,4 +1,4 @@
-"""XNNPACK's int8 arithmetic in TensorFlow, to the last bit and with gradients.
+"""XNNPACK's int8 arithmetic (and LiteRT's, where it leaves an operation) in TensorFlow, exact and with gradients.
 
 A value is a whole multiple of its tensor's step size. Kernels multiply those whole numbers by integers or by float32
 factors, each in its own way. Where one result falls on the other side of a half, later results may differ too, so a
@@ -93,6 +93,31 @@ def resize(_, taken, smooth):
     rows = [tf.gather(x, row, axis=1) for row in (top, bottom)]
     upper, lower = (_mix(tf.gather(r, left, axis=2), tf.gather(r, right, axis=2), across[:, None]) for r in rows)
     return _shift_right(_mix(upper, lower, down[:, None, None]), 22)
+
+
+def squared_difference(op, taken, _):
+    """LiteRT's own kernel, which XNNPACK leaves it to: both numbers in 64ths of the larger step, each rounded first."""
+    largest = 2 * max(op.input_steps)
+    scaled = [_multiply_fixed_point(x * 2**7, size / largest) for x, size in zip(taken, op.input_steps, strict=True)]
+    return _multiply_fixed_point((scaled[0] - scaled[1]) ** 2, largest**2 / (2**14 * op.output_step))
+
+
+def square_root(op, taken, _):
+    """LiteRT's own kernel: rounded down, where every other operation rounds to the nearest."""
+    factor = op.input_steps[0] ** 0.5 / op.output_step
+    return tf.floor(tf.sqrt(tf.cast(taken[0], tf.float32)) * factor + 1e-4)  # whole roots but for float's rounding
+
+
+def _multiply_fixed_point(x, factor):
+    """gemmlowp's product of an int32 and a factor below 1, which it holds in 31 bits: two roundings, as TFLite's."""
+    mantissa, exponent = math.frexp(factor)
+    x, multiplier = tf.cast(x, tf.int64), round(mantissa * 2**31)
+    product = x * multiplier
+    half = tf.where(product >= 0, *(tf.constant(value, tf.int64) for value in (2**30, 1 - 2**30)))
+    high = tf.truncatediv(product + half, tf.constant(2**31, tf.int64))
+    mask, bits = (tf.constant(value, tf.int64) for value in (2**-exponent - 1, -exponent))
+    rest, threshold = tf.bitwise.bitwise_and(high, mask), mask // 2 + tf.cast(high < 0, tf.int64)
+    return tf.cast(tf.bitwise.right_shift(high, bits) + tf.cast(rest > threshold, tf.int64), tf.int32)
 
 
 def _mix(first, second, part):

@@ -7,7 +7,7 @@ from keras_rfdn.data.sources import sample
 from keras_rfdn.networks.layers import LeakyReLU, ResizeLike
 from keras_rfdn.tflite.conversion.converter import convert_quantized
 from keras_rfdn.tflite.quantization import graph, simulator, xnnpack
-from keras_rfdn.tflite.quantization.int8_ops import Requantize, lower_to_int8_ops
+from keras_rfdn.tflite.quantization.int8_ops import Requantize, Sqrt, SquaredDifference, lower_to_int8_ops
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate
 from keras_rfdn.upscaling import litert
@@ -126,3 +126,22 @@ def test_a_kernel_s_absmax_leaves_room_for_its_bias():
     np.testing.assert_array_equal(
         xnnpack.weight_absmax(kernel, bias, 2.0, np.float32([0.6, 0.6])), np.float32([0.6, 0.6])
     )
+
+
+def test_every_difference_of_two_numbers_is_squared_and_rooted_as_litert_does():
+    """Its kernels round the two numbers first, and a root down: rounding to nearest would give something else."""
+    steps = {"red": 0.0095, "green": 0.0076, "square": 0.024, "root": 0.0094}
+    x = keras.Input((None, None, 3))
+    red, green = (keras.layers.Conv2D(1, 1, name=name)(x) for name in ("red", "green"))
+    root = Sqrt(name="root")(SquaredDifference(name="square")([red, green]))
+    model = keras.Model(x, keras.layers.Conv2D(3, 1, name="last")(root))
+    for name, kernel in (("red", [steps["red"], 0, 0]), ("green", [0, steps["green"], 0])):
+        model.get_layer(name).set_weights([np.reshape(kernel, (1, 1, 3, 1)), np.zeros(1)])
+    model.get_layer("last").set_weights([np.full((1, 1, 1, 3), 1 / steps["root"]), np.zeros(3)])
+    quantized = quantized_of(model, **{name: (0.0, 255 * step) for name, step in steps.items()})
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(256)[:, None], np.arange(256)
+    file = litert.Model(convert_quantized(quantized, height=256, width=256))
+    wanted = file.upscale(image)
+    assert len(np.unique(wanted)) > 100
+    np.testing.assert_array_equal(simulator.simulate(quantized)(image[None].astype(np.float32))[0], wanted)
