@@ -253,6 +253,7 @@ def test_killed_and_started_again_equals_never_stopped(start_training, tmp_path,
             np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_cleanly(start_training, tmp_path):
     training = start_training(tmp_path / "run", "--validate_every", 1000)
     training.wait_for("step 3/18")

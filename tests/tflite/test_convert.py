@@ -64,7 +64,7 @@ def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dt
     assert (sr == wanted).all() or metrics.psnr(sr, wanted, shave=0) > least_db
 
 
-@pytest.mark.parametrize("shape", ["1,32,40,3", "dynamic"])
+@pytest.mark.parametrize("shape", ["1,32,40,3", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale, shape):
     path = converted("int8", shape)
     found = description.describe(path)

@@ -37,6 +37,7 @@ def test_the_command_ranks_and_draws(config, tmp_path, capsys):
     assert "convert.py --int8\n" in printed
 
 
+@pytest.mark.slow
 def test_accurate_is_examined_too(config, monkeypatch, capsys):
     monkeypatch.setattr(SensitivityAnalysis, "roundings", lambda self: [])  # the long part
     report = sensitivity.main(dataclasses.replace(config, accurate=True, images=1))

@@ -44,6 +44,7 @@ def test_one_or_two_devices_or_two_processes_learn_alike(start_training, tmp_pat
     assert "dB on validation" not in other.text()
 
 
+@pytest.mark.slow
 def test_a_stop_of_one_worker_stops_all_after_the_same_update(start_training, tmp_path):
     chief, other = (
         start_training(tmp_path / "run", "--strategy", "multiworker", environment=task) for task in cluster()

@@ -31,7 +31,7 @@ def test_splitting_channels_is_exact_and_halves_their_rounding_error(
     assert error(split) < 0.35 * error(whole)  # a quarter, were it not for what is clipped
 
 
-@pytest.mark.parametrize("name", ["c.0", "B2.c1_r"])
+@pytest.mark.parametrize("name", ["c.0", pytest.param("B2.c1_r", marks=pytest.mark.slow)])
 def test_a_crelu_is_exact_and_leaves_one_rounding_of_two(name, network, images, round_tensors, assert_same_function):
     model = fold_residuals(network("esa"))
     (leaky,) = graph.children(model.get_layer(name))
