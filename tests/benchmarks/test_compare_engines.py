@@ -17,6 +17,7 @@ def config(weights, **fields):
     return compare_engines.CompareEnginesConfig(weights=weights, **{**settings, **fields})
 
 
+@pytest.mark.slow
 def test_without_the_extras_each_engine_is_named(tiny_weights, tmp_path, monkeypatch, capsys):
     found = importlib.util.find_spec
     packages = {package for method in compare_engines.METHODS.values() for package in method.packages}

@@ -110,7 +110,9 @@ def test_profile(fixed_tflite, capsys):
     assert printed[-benchmark.SLOWEST].startswith(slowest.tensor.split(";")[0])
 
 
-@pytest.mark.parametrize("command", [["tflite/benchmark.py"], ["-m", "keras_rfdn.tflite.benchmark"]])
+@pytest.mark.parametrize(
+    "command", [["tflite/benchmark.py"], pytest.param(["-m", "keras_rfdn.tflite.benchmark"], marks=pytest.mark.slow)]
+)
 def test_command(nearest_tflite, root, tmp_path, command):
     file = tmp_path / "b.json"
     flags = ["--noxnnpack", "--threads=1", "--rounds=2", "--height=20", "--width=30", f"--json={file}"]

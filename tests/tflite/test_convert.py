@@ -232,7 +232,9 @@ def test_options_that_would_be_ignored_or_contradict_are_refused(settings, messa
         convert.main(convert.ConvertConfig(weights=tiny_weights, **settings))
 
 
-@pytest.mark.parametrize("command", [["tflite/convert.py"], ["-m", "keras_rfdn.tflite.convert"]])
+@pytest.mark.parametrize(
+    "command", [["tflite/convert.py"], pytest.param(["-m", "keras_rfdn.tflite.convert"], marks=pytest.mark.slow)]
+)
 def test_starts_as_a_script_and_as_a_module(command, root):
     result = subprocess.run(
         [sys.executable, *command, "--weights", "nowhere.h5"], cwd=root, capture_output=True, text=True, check=False

@@ -95,7 +95,9 @@ def test_refuses_what_it_cannot_read(tmp_path, open_tflite):
             description.describe(tmp_path / "cut.tflite")
 
 
-@pytest.mark.parametrize("command", [["tflite/describe.py"], ["-m", "keras_rfdn.tflite.describe"]])
+@pytest.mark.parametrize(
+    "command", [["tflite/describe.py"], pytest.param(["-m", "keras_rfdn.tflite.describe"], marks=pytest.mark.slow)]
+)
 def test_command_prints_a_column_for_each_model(three_operators, to_tflite, nearest_tflite, root, command):
     path = to_tflite(three_operators, "three")
     done = subprocess.run(

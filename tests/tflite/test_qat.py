@@ -201,7 +201,9 @@ def test_mistakes_are_named(settings, tmp_path, change, message):
         qat.main(dataclasses.replace(settings, workdir=str(tmp_path), **change))
 
 
-@pytest.mark.parametrize("command", [["tflite/qat.py"], ["-m", "keras_rfdn.tflite.qat"]])
+@pytest.mark.parametrize(
+    "command", [["tflite/qat.py"], pytest.param(["-m", "keras_rfdn.tflite.qat"], marks=pytest.mark.slow)]
+)
 def test_starts_as_a_script_and_as_a_module(command, root):
     result = subprocess.run(
         [sys.executable, *command, "--weights", "nowhere.h5"], cwd=root, capture_output=True, text=True, check=False

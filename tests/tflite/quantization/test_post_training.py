@@ -10,7 +10,8 @@ from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import litert
 
 
-@pytest.mark.parametrize("name", ["cca", "imdn", "mobile", "msrresnet"])  # esa: tests/tflite/test_convert.py
+# esa: tests/tflite/test_convert.py
+@pytest.mark.parametrize("name", [pytest.param("cca", marks=pytest.mark.slow), "imdn", "mobile", "msrresnet"])
 def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, network, images, lr):
     quantized = quantize(network(name), images)
     content = converter.convert_quantized(quantized, height=40, width=40)
