@@ -38,9 +38,10 @@ class Progress:
         loss, seconds = self.mean_loss(), time.monotonic() - self.reported_at
         self.images_per_second, self.data_wait = self.images / seconds, self.waited / seconds
         left = datetime.timedelta(seconds=round((self.steps - step) * seconds / (step - self.reported_step)))
+        valid = "" if math.isnan(self.psnr_y) else f"  valid {self.psnr_y:.2f} dB"
         logging.info(
-            "step %d/%d  loss %.3f  valid %.2f dB  %.1f images/s, %.0f%% waiting for data  left %s",
-            *(step, self.steps, loss, self.psnr_y, self.images_per_second, 100 * self.data_wait, left),
+            "step %d/%d  loss %.3f%s  %.1f images/s, %.0f%% waiting for data  left %s",
+            *(step, self.steps, loss, valid, self.images_per_second, 100 * self.data_wait, left),
         )
         scalars = {"loss": loss, "learning_rate": learning_rate}
         scalars |= {"images_per_second": self.images_per_second, "data_wait": self.data_wait}

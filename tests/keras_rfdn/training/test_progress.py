@@ -25,9 +25,11 @@ def test_a_report_by_hand(clock, caplog):
     report.report(12, learning_rate=1e-3)
     assert (report.loss, report.images_per_second, report.data_wait) == (4.0, 8.0, 0.25)
     # 88 updates are left, of 2 seconds each.
-    assert "step 12/100  loss 4.000  valid nan dB  8.0 images/s, 25% waiting for data  left 0:02:56" in caplog.text
+    assert "step 12/100  loss 4.000  8.0 images/s, 25% waiting for data  left 0:02:56" in caplog.text
     assert report.mean_loss() == 4.0  # nothing came since
     report.add(tf.constant(1.0), images=16, waited=0)
     clock[0] += 1
+    report.psnr_y = 30.0
     report.report(13, learning_rate=1e-3)
+    assert "loss 1.000  valid 30.00 dB  16.0 images/s" in caplog.text
     assert (report.loss, report.images_per_second, report.data_wait) == (1.0, 16.0, 0.0)
