@@ -96,7 +96,7 @@ def main(config):
         rows.append([name, f"{score.psnr:.2f}", f"{score.ssim:.4f}", *cells])
     print(f"\nE-RFDN x4 after {config.steps} steps, on {len(pairs)} photographs that it was not trained on")
     print(text_table(["", "PSNR dB", "SSIM", "ms", "MB"], rows))
-    print(f"int8 loses {loss.mean.loss_db:.3f} dB and takes {latency['models'][1]['ratio']:.2f} of the float time")
+    print(f"int8 loses {loss.mean.loss_db:.3f} dB and takes {latency.models[1].latency.ratio:.2f} of the float time")
     print(f"picture: {picture}")
     return rows
 
