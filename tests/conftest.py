@@ -18,8 +18,7 @@ from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.sources import sample
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.tflite.conversion import converter
-from keras_rfdn.tflite.finetuning import tuner
+from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.upscaling.upscalers import from_model
 
 UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
@@ -51,8 +50,7 @@ command.run(train.main, train.TrainConfig, preset=train.preset)
 def few_calibration_patches():
     """Calibration on 6 patches in place of 64: enough for the tiny networks of these tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(converter, "PATCHES", 6)
-        patch.setattr(tuner, "PATCHES", 6)
+        patch.setattr(calibration, "PATCHES", 6)
         yield
 
 

@@ -19,8 +19,6 @@ from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.simulator import Quantized
 from keras_rfdn.upscaling import litert
 
-PATCHES, MOSAICS = 64, 16  # calibration images: of int8, and of what the converter itself calibrates
-
 
 def float32(converter, images):
     """Float weights and activations."""
@@ -118,10 +116,10 @@ def convert_quantized(quantized: Quantized, *, height: int | None = None, width:
 def calibration_images(pairs, precision: str, height: int | None, width: int | None) -> Iterable[np.ndarray]:
     """What convert calibrates a precision on, uint8 RGB [h, w, 3] each, of (name, lr, hr) items."""
     if precision == "int8":
-        return calibration.patches(pairs, count=PATCHES)
+        return calibration.patches(pairs, count=calibration.PATCHES)
     # A model of open size is calibrated on small mosaics: ranges do not depend on the size, the time does.
     size = (height or 2 * calibration.PATCH, width or 2 * calibration.PATCH)
-    return calibration.mosaics(pairs, *size, count=MOSAICS)
+    return calibration.mosaics(pairs, *size, count=calibration.MOSAICS)
 
 
 def _to_tflite(network, precision, images=()):

@@ -27,7 +27,6 @@ from keras_rfdn.training.progress import Progress
 from keras_rfdn.upscaling.upscalers import from_model
 
 CALIBRATED, SCALES, BEST = "calibrated.h5", "calibrated.json", "best.h5"
-PATCHES = 64  # to calibrate on, of calibration.PATCH LR pixels a side
 RANGE_RATE = 0.2  # how fast ranges are learned, relative to weights
 LOG_EVERY = 50  # updates
 
@@ -48,11 +47,11 @@ class TunerSettings:
 def calibrate(model: keras.Model, pairs, folder: pathlib.Path, *, accurate: bool, seed: int) -> Quantized:
     """Quantize a float network after training, once: the result is kept in folder and read back from there.
 
-    model: as for post_training.quantize. pairs: (lr, hr) items to take PATCHES patches from.
+    model: as for post_training.quantize. pairs: (lr, hr) items to take calibration.PATCHES patches from.
     """
     if not (folder / SCALES).exists():
         named = [("", *pair) for pair in pairs]
-        images = calibration.patches(named, count=PATCHES, seed=seed)
+        images = calibration.patches(named, count=calibration.PATCHES, seed=seed)
         quantized = quantize(model, images, accurate=accurate)
         with files.atomic_write(folder / CALIBRATED) as partial:
             quantized.model.save_weights(partial, save_format="h5")

@@ -10,6 +10,7 @@ from keras_rfdn.data.sources import folders, sample
 
 PATCH = 64  # LR pixels a side: about the patches that a network was trained on
 IMAGES = 64  # of a folder, spread over it
+PATCHES, MOSAICS = 64, 16  # what int8 is calibrated on, and what the converter itself calibrates on
 
 
 def source(folder: str | None, scale: int) -> list:
