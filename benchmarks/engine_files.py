@@ -19,7 +19,7 @@ from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import machine
 from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 from keras_rfdn.upscaling.upscalers import to_pixels
 
 
@@ -85,7 +85,7 @@ class Exporter:
         """scoring.Score of an upscaler of this size to float grey levels, on a folder of HR images, cut or padded."""
         size, scale = (self.height, self.width), self.config.scale
         pairs = folders.find_pairs(data, scale)
-        return scoring.mean(scoring.evaluate(fitted(to_pixels(upscale), size, size), pairs, scale).values())
+        return scoring.mean(scoring.evaluate(tiled(to_pixels(upscale), scale, size), pairs, scale).values())
 
 
 def open_exporter(weights, folder, *, height, width, calibration_folder=None, calibration_images=8):

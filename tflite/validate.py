@@ -23,7 +23,7 @@ from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.tflite.inspection.comparison import ImageComparison, mean, validate
 from keras_rfdn.upscaling import litert, upscalers
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def main(config):
             f"name the --weights that it was made from"
         )
     functions = (
-        fitted(function, model.smallest, model.largest)
+        tiled(function, model.scale, model.tile)
         for function in (model.upscale, upscalers.from_model(keras_model))
     )
     pairs = folders.find_pairs(config.data, model.scale)

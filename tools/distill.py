@@ -26,7 +26,6 @@ from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.upscaling import upscalers
 from keras_rfdn.upscaling.tiling import tiled
 
-TILE = 384  # LR pixels a side, above which an image is cut into tiles to bound memory
 SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
 TEACHERS = "teachers.json"
 
@@ -59,7 +58,7 @@ def main(config):
     _claim(target, [files.sha256(path) for path in weights])
     ensembles = [upscalers.self_ensemble(upscalers.float_from_model(model)) for model, _ in models]
     mean = upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
-    teacher = tiled(mean, TILE, TILE)
+    teacher = tiled(mean, scale)
     todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
     if len(todo) < len(jobs):
         logging.info("%d of %d are in %s already", len(jobs) - len(todo), len(jobs), target)

@@ -25,7 +25,7 @@ from keras_rfdn.evaluation import scoring
 from keras_rfdn.tflite import convert
 from keras_rfdn.tflite.inspection import comparison, description
 from keras_rfdn.upscaling import litert, upscalers
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +116,10 @@ def measure(file, threshold, *, threads=None) -> Measurement:
     """Compare an int8 file with the float network on a Threshold's images."""
     int8_model = litert.Model(file, threads=threads)
     float_model, config = checkpoint.load(threshold.weights)
-    sizes = int8_model.smallest, int8_model.largest
-    float_upscale, int8_upscale = fitted(upscalers.from_model(float_model), *sizes), fitted(int8_model.upscale, *sizes)
+    float_upscale, int8_upscale = (
+        tiled(upscale, config.scale, int8_model.tile)
+        for upscale in (upscalers.from_model(float_model), int8_model.upscale)
+    )
     losses, biases = [], []
     for _, lr, hr in scoring.first(folders.find_pairs(threshold.images, config.scale), None, "checking"):
         images = int8_upscale(lr), float_upscale(lr)

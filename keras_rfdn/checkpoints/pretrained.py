@@ -27,11 +27,19 @@ def find(variant: str | None = None, scale: int | None = None) -> pathlib.Path:
 
 def named(name: str) -> pathlib.Path:
     """Weight file called NAME. Raises UserError as find does."""
-    path = FOLDER / f"{name}.h5"
+    return _file(name, f"{name}.h5")
+
+
+def int8(name: str) -> pathlib.Path:
+    """Int8 TFLite file of the weights called NAME. Raises UserError as find does."""
+    return _file(name, f"{name}_int8.tflite")
+
+
+def _file(name, file):
     if name not in names():
         raise UserError(f"no weights of {name} are shipped, only {', '.join(names()) or 'none at all'}")
-    _check(path)
-    return path
+    _check(FOLDER / file)
+    return FOLDER / file
 
 
 def checksums() -> dict[str, str]:
@@ -42,7 +50,7 @@ def checksums() -> dict[str, str]:
 
 @functools.cache
 def _check(path):
-    if files.sha256(path) != checksums().get(path.name):
+    if not path.is_file() or files.sha256(path) != checksums().get(path.name):
         raise UserError(
             f"{path} is not the file that was shipped (its SHA-256 is not in {CHECKSUMS}): cut short, or an unfetched "
             f"or changed one? Install the package again, or check it out anew"

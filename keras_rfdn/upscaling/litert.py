@@ -9,20 +9,20 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 
-LARGEST_INPUT = 512  # LR pixels a side; a model of open size gets larger images in tiles, so that memory is bounded
+HALF_OPEN_TILE = 256  # LR pixels of a tile along the side that a model leaves open, where it fixes the other
 DTYPES = (np.float32, np.uint8, np.int8, np.int16)
 
 
 def from_tflite(path, *, threads=None, xnnpack=True):
     """TFLite file -> upscale(lr): uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1.
 
-    path, threads, xnnpack and errors: as for Model. Images below Model.smallest are padded by reflection, images above
-    Model.largest are cut into overlapping tiles (keras_rfdn.upscaling.tiling.fitted).
+    path, threads, xnnpack and errors: as for Model. Images of another size than the file's are padded by reflection
+    or cut into overlapping tiles, and for a file of open size large ones are (keras_rfdn.upscaling.tiling.parts).
     """
     model = Model(path, threads=threads, xnnpack=xnnpack)
-    return fitted(model.upscale, model.smallest, model.largest)
+    return tiled(model.upscale, model.scale, model.tile)
 
 
 class Model:
@@ -32,8 +32,8 @@ class Model:
     operators that it can, as it does by default in apps; False leaves LiteRT's own kernels.
     Not for use by several threads at a time.
 
-    height, width: the fixed size, or None where the model leaves it open. smallest: (height, width) below which upscale
-    takes no image. largest: above which it takes none (a fixed size), or takes more memory than is good (an open one).
+    height, width: the fixed size, or None where the model leaves it open. tile: both, or None where both are open; what
+    tiling.parts takes. A size left open must be SMALLEST_INPUT or above.
     scale: output pixels per input pixel, along a side.
     encode: function from a uint8 image to the numbers that the input holds of it.
     input_shape, output_shape: what the file says, -1 where open. input_dtype, output_dtype: NumPy types.
@@ -50,8 +50,8 @@ class Model:
         self.input_shape, self.output_shape = (_shape(d) for d in (self._input, self._output))
         self.input_dtype, self.output_dtype = (np.dtype(d["dtype"]) for d in (self._input, self._output))
         self.height, self.width = (size if size > 0 else None for size in self.input_shape[1:3])
-        self.smallest = self.height or SMALLEST_INPUT, self.width or SMALLEST_INPUT
-        self.largest = self.height or LARGEST_INPUT, self.width or LARGEST_INPUT
+        is_open = self.height is self.width is None
+        self.tile = None if is_open else (self.height or HALF_OPEN_TILE, self.width or HALF_OPEN_TILE)
         self.encode = _encoder(self._input)
         self._decode = _decoder(self._output)
         self._size = None
@@ -86,9 +86,9 @@ class Model:
         """Allocate for a size, unless the last image had it."""
         if self._size == (height, width):
             return
-        for size, smallest, largest in zip((height, width), self.smallest, self.largest, strict=True):
+        for size, fixed in ((height, self.height), (width, self.width)):
             # LiteRT itself would run with XNNPACK on smaller images, and give anything.
-            if size < smallest or (smallest == largest and size > largest):
+            if size != fixed if fixed else size < SMALLEST_INPUT:
                 raise UserError(f"{self.name} takes no {height}x{width}; from_tflite pads and tiles to its size")
         if -1 in self.input_shape:
             self._interpreter.resize_tensor_input(self._input["index"], [1, height, width, 3])
@@ -97,7 +97,7 @@ class Model:
 
     def _measure_scale(self):
         """Run once on the smallest image: a model of open size may say only then how large its output is."""
-        height, width = self.smallest
+        height, width = self.height or SMALLEST_INPUT, self.width or SMALLEST_INPUT
         try:
             sr = self.upscale(np.zeros((height, width, 3), np.uint8))
         except RuntimeError as error:

@@ -12,7 +12,7 @@ from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.data.sources import sample
 from keras_rfdn.tflite import validate
 from keras_rfdn.tflite.inspection import comparison
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 
 
 def grey_levels_db(levels):
@@ -24,7 +24,7 @@ def grey_levels_db(levels):
 def folder(tmp_path_factory, tiny_upscale):
     """Three images whose HR is three grey levels above what Keras makes of their LR in pieces of 32x40."""
     folder = tmp_path_factory.mktemp("benchmark")
-    upscale = fitted(tiny_upscale, (32, 40), (32, 40))
+    upscale = tiled(tiny_upscale, 2, (32, 40))
     for name in ("HR", "LR_bicubic/X2"):
         (folder / name).mkdir(parents=True)
     for i, (height, width) in enumerate([(20, 30), (32, 40), (30, 97)]):

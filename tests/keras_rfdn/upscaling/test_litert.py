@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from keras_rfdn.data.sources import sample
 from keras_rfdn.upscaling import litert
-from keras_rfdn.upscaling.tiling import fitted
+from keras_rfdn.upscaling.tiling import tiled
 
 
 def image(height, width):
@@ -31,7 +31,7 @@ def test_open_size_equals_keras(tiny_upscale, open_tflite, xnnpack):
 
 @pytest.mark.parametrize("size", [(32, 40), (5, 7), (20, 90), (100, 95)])
 def test_fixed_size_equals_keras_in_the_same_pieces(tiny_upscale, fixed_tflite, size):
-    keras_upscale = fitted(tiny_upscale, (32, 40), (32, 40))
+    keras_upscale = tiled(tiny_upscale, 2, (32, 40))
     assert difference(litert.from_tflite(fixed_tflite, threads=2)(image(*size)), keras_upscale(image(*size))) <= 1
 
 
@@ -41,11 +41,9 @@ def test_the_tiny_model_is_worth_comparing(tiny_upscale):
     assert np.isin(sr, (0, 255)).mean() < 0.01
 
 
-def test_large_images_of_open_size_are_tiled(monkeypatch, tiny_upscale, open_tflite, nearest_tflite, repeat):
-    monkeypatch.setattr(litert, "LARGEST_INPUT", 40)
-    lr = sample.dead_leaves(100, seed=2)[:30, :97]
-    assert difference(litert.from_tflite(nearest_tflite)(lr), repeat(lr)) == 0
-    tiles = fitted(tiny_upscale, (15, 15), (40, 40))(lr)
+def test_large_images_of_open_size_are_tiled(tiny_upscale, open_tflite):
+    lr = sample.dead_leaves(300, seed=2)
+    tiles = tiled(tiny_upscale, 2, (166, 300))(lr)  # two of them, of no more than 320 * 256 pixels
     assert difference(litert.from_tflite(open_tflite)(lr), tiles) <= 1
     assert difference(tiles, tiny_upscale(lr)) > 1  # the network's attention sees the tile only
 
@@ -82,7 +80,7 @@ def test_grey_levels_are_neither_rounded_nor_clipped(fixed_tflite, fixed_tiny_mo
 def test_facts_of_a_fixed_size(fixed_tflite):
     model = litert.Model(fixed_tflite)
     assert (model.height, model.width, model.scale) == (32, 40, 2)
-    assert model.smallest == model.largest == (32, 40)
+    assert model.tile == (32, 40)
     assert (model.input_shape, model.output_shape) == ((1, 32, 40, 3), (1, 64, 80, 3))
     assert model.input_dtype == model.output_dtype == np.float32
     model.load(image(32, 40))
@@ -93,7 +91,7 @@ def test_facts_of_an_open_size(open_tflite):
     with open(open_tflite, "rb") as file:
         model = litert.Model(file.read())
     assert (model.height, model.width, model.scale) == (None, None, 2)
-    assert (model.smallest, model.largest) == ((15, 15), (512, 512))
+    assert model.tile is None
     assert model.input_shape[1:] == model.output_shape[1:] == (-1, -1, 3)
 
 
