@@ -1,16 +1,16 @@
 """Command-line parser: a dataclass's fields are the flags, its docstring is the help."""
 
 import functools
+import os
 import re
 import sys
+import warnings
 
 import simple_parsing
 from absl import app, flags, logging
 
+from keras_rfdn.cli import native_log
 from keras_rfdn.data.system.errors import StoppedError, UserError
-
-# Packages whose INFO log lines (about saving, tracing, converting) tell a user nothing.
-QUIET = {"tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_datasets"}
 
 
 def run(main, config_class, *, preset=None):
@@ -18,23 +18,38 @@ def run(main, config_class, *, preset=None):
 
     preset: function from the command line's words to a dict of fields, which replace the class' own defaults.
     UserError and StoppedError are printed as one line and exit with status 2; any other exception keeps its traceback.
+    The log is ours: that of installed packages is shown with absl's --verbosity alone, whatever its value.
     """
 
     def guarded(config):
+        if not flags.FLAGS["verbosity"].present:
+            _quiet()
         try:
             main(config)
         except (UserError, StoppedError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 
-    logging.get_absl_handler().addFilter(_is_worth_showing)
     app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset=preset))
 
 
-def _is_worth_showing(record):
-    """Whether a line of the log is a warning, or was not written by an installed package in QUIET."""
-    *_, package = re.split(r"[/\\](?:site|dist)-packages[/\\]", record.pathname)
-    return record.levelno > logging.converter.STANDARD_INFO or re.split(r"[/\\]", package)[0] not in QUIET
+def _quiet():
+    """Leave out what installed packages say of themselves; their warnings and errors in the log come through."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    native_log.start()
+    handler = logging.get_absl_handler()
+    handler.python_handler.setStream(sys.stderr)
+    handler.addFilter(lambda record: record.levelno > logging.converter.STANDARD_INFO or _is_ours(record.pathname))
+    show = warnings.showwarning
+    warnings.showwarning = lambda message, category, filename, *rest: (
+        _is_ours(filename) and show(message, category, filename, *rest)
+    )
+
+
+def _is_ours(path):
+    """Whether a source file belongs to no installed package but this one."""
+    *_, package = re.split(r"[/\\](?:site|dist)-packages[/\\]", path)
+    return package == path or re.split(r"[/\\]", package)[0] == "keras_rfdn"
 
 
 def _parse(config_class, argv, *, preset=None):

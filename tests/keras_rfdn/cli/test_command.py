@@ -6,6 +6,8 @@ import pytest
 
 COMMAND = """
 import dataclasses
+import os
+import warnings
 import numpy as np
 from absl import logging
 from keras_rfdn.data.images import patches
@@ -24,9 +26,13 @@ def main(options):
         ("logging.info('chatter of a library')", '/lib/site-packages/tensorflow/python/a.py'),
         ("logging.warning('warning of a library')", '/lib/site-packages/tensorflow/python/a.py'),
         ("logging.info('adding')", __file__),
+        ("logging.info('installed')", '/lib/site-packages/keras_rfdn/add.py'),
         ("logging.info('cloned')", '/home/me/tensorflow/keras-rfdn/add.py'),
+        ("warnings.warn('advice of a library')", '/lib/site-packages/tensorflow/python/a.py'),
+        ("warnings.warn('advice of ours')", __file__),
     ):
         exec(compile(line, file, 'exec'))  # as if that file said it
+    os.write(2, b'INFO: chatter of LiteRT')
     if options.fails == 'ours':
         config.variant('rfdn', 5)
     if options.fails == 'foreign':
@@ -64,10 +70,16 @@ def test_flags_are_the_fields(run):
 
 def test_the_log_is_ours_and_warnings(run):
     log = run().stderr
-    assert "adding" in log
-    assert "cloned" in log
-    assert "warning of a library" in log
+    for shown in ("adding", "installed", "cloned", "warning of a library", "advice of ours"):
+        assert shown in log
     assert "chatter" not in log
+    assert "advice of a library" not in log
+
+
+def test_verbosity_shows_all_that_there_is(run):
+    log = run("--verbosity", "0").stderr
+    for shown in ("adding", "chatter of a library", "chatter of LiteRT", "advice of a library"):
+        assert shown in log
 
 
 def test_our_errors_are_one_line(run):
