@@ -23,16 +23,19 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.images import image_files, patches
-from keras_rfdn.data.streams import pipeline
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
+
+with lazy_imports():
+    from benchmarks import tf_patches
+    from keras_rfdn.data.streams import pipeline
 
 SUB_IMAGE, SUB_STEP = 480, 240  # HR pixels
 DECODED = 8  # patches a turn, where each of them decodes two files
@@ -131,7 +134,7 @@ def _methods(pairs, config, folder):
     methods = {
         "decode": Method(_decode(_save(pairs, folder / "images"), config), DECODED, 0),
         "sub-images": Method(_decode(_save(_sub_images(pairs, config.scale), folder / "sub"), config), DECODED, 0),
-        "tf ops": Method(_tf_ops(pairs, config), config.batch, pixels),
+        "tf ops": Method(tf_patches.batches(pairs, config), config.batch, pixels),
         "ours, memory": Method(ours(pairs), config.batch, pixels),
         "ours, file": Method(ours(mapped), config.batch, 0),
     }
@@ -228,32 +231,6 @@ def _copy(pairs, config):
             lr_batch[i], hr_batch[i] = _random_crop(pairs[rng.integers(len(pairs))], rng, config)
 
     return draw
-
-
-def _tf_ops(pairs, config):
-    """draw() of a batch by TensorFlow's operations on complete cached images, in as many threads as tf.data likes."""
-    image = tf.TensorSpec((None, None, 3), tf.uint8)
-    dataset = tf.data.Dataset.from_generator(lambda: pairs, output_signature=(image, image)).cache().repeat()
-    for step in (functools.partial(_tf_crop, config=config), _tf_flip, _tf_turn):
-        dataset = dataset.map(step, num_parallel_calls=tf.data.AUTOTUNE)
-    return functools.partial(next, iter(dataset.batch(config.batch).prefetch(tf.data.AUTOTUNE)))
-
-
-def _tf_crop(lr, hr, config):
-    size = tf.shape(lr)
-    y, x = (tf.random.uniform((), maxval=size[axis] - config.patch + 1, dtype=tf.int32) for axis in (0, 1))
-    p, s = config.patch, config.scale
-    return lr[y : y + p, x : x + p], hr[y * s : (y + p) * s, x * s : (x + p) * s]
-
-
-def _tf_flip(lr, hr):
-    flip = tf.random.uniform(()) < 0.5
-    return tf.cond(flip, lambda: (lr, hr), lambda: (tf.image.flip_left_right(lr), tf.image.flip_left_right(hr)))
-
-
-def _tf_turn(lr, hr):
-    turns = tf.random.uniform((), maxval=4, dtype=tf.int32)
-    return tf.image.rot90(lr, turns), tf.image.rot90(hr, turns)
 
 
 if __name__ == "__main__":

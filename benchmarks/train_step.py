@@ -19,17 +19,18 @@ import tempfile
 import time
 
 import numpy as np
-import tensorflow as tf
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
-from keras_rfdn.networks import models
 from keras_rfdn.networks.config import variant
-from keras_rfdn.training.recipes import Stage
-from keras_rfdn.training.trainer import Trainer
+from keras_rfdn.training import recipes
+
+with lazy_imports():
+    from keras_rfdn.training import trainer as trainers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TrainStepConfig:
     scale: int = 4  # 2, 3 or 4
     batch: int = number(16, least=1)
     patch: int = number(32, least=1)  # LR pixels
-    mixed_precision: str = choice(*models.POLICIES, default="float32")  # compute type of both
+    mixed_precision: str = choice(*recipes.PRECISIONS, default="float32")  # compute type of both
     rounds: int = number(15, least=1)  # timed updates of each
     warmup: int = number(3, least=1)  # updates of each before
     profile: bool = False  # add the operations of an update that take longest
@@ -94,9 +95,11 @@ def _batch(config):
 
 def _tensorflow_update(config, folder):
     """(function that makes one update, the Keras model)."""
-    stages = (Stage(batch=config.batch, patch=config.patch),)
+    stages = (recipes.Stage(batch=config.batch, patch=config.patch),)
     model_config = variant(config.variant, config.scale)
-    trainer = Trainer(model_config, stages, [], folder, precision=config.mixed_precision)
+    trainer = trainers.Trainer(model_config, stages, [], folder, precision=config.mixed_precision)
+    import tensorflow as tf
+
     batch = tuple(map(tf.constant, _batch(config)))
     return lambda: float(trainer.update(batch, 0)), trainer.model
 
@@ -154,6 +157,7 @@ PROFILED = 5  # updates
 
 def _profile(update, folder):
     """{operation: milliseconds an update, summed over threads}, by TensorFlow's own profiler."""
+    import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     tf.profiler.experimental.start(folder)

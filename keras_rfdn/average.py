@@ -10,11 +10,14 @@ import dataclasses
 import numpy as np
 import simple_parsing
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import name_of
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,12 @@ import simple_parsing
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.networks.complexity import hd_input, of_variant
 from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, VARIANTS
+
+with lazy_imports():
+    from keras_rfdn.networks import complexity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,8 @@ def main(config):
     check_fields(config)
     results = {
         name: tuple(
-            of_variant(name, config.scale, *size) for size in ((config.height, config.width), hd_input(config.scale))
+            complexity.of_variant(name, config.scale, *size)
+            for size in ((config.height, config.width), complexity.hd_input(config.scale))
         )
         for name in config.variants or VARIANTS
     }

@@ -10,9 +10,12 @@ import pathlib
 
 import simple_parsing
 
-from keras_rfdn.checkpoints import author_weights, checkpoint
 from keras_rfdn.cli import command
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import author_weights, checkpoint
 
 
 @dataclasses.dataclass(frozen=True)

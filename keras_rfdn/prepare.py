@@ -13,11 +13,13 @@ import simple_parsing
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.sources import div2k, downloads
-from keras_rfdn.data.sources.checks import FOLDER_HEADER, check_folder
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SCALES
+
+with lazy_imports():
+    from keras_rfdn.data.sources import checks, div2k, downloads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ def main(config):
     elif config.download:
         raise UserError("--download is for div2k; a folder is only looked at")
     else:
-        header, findings = FOLDER_HEADER, check_folder(config.data, config.scale, config.patch)
+        header, findings = checks.FOLDER_HEADER, checks.check_folder(config.data, config.scale, config.patch)
     print(text_table(header, findings.rows))
     for kind, lines in (("problem", findings.problems), ("note", findings.notes)):
         for line in lines:

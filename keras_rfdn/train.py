@@ -15,20 +15,23 @@ import pathlib
 
 from absl import logging
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.sources import folders
-from keras_rfdn.data.streams import pipeline
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.networks import models
 from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, VARIANTS, variant
-from keras_rfdn.training import recipes, strategies, workdir
-from keras_rfdn.training.loop import fit
+from keras_rfdn.training import recipes
 from keras_rfdn.training.recipes import STAGE_FIELDS, Stage
-from keras_rfdn.training.summary import write_summary
-from keras_rfdn.training.trainer import Trainer
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.data.streams import pipeline
+    from keras_rfdn.evaluation import scoring
+    from keras_rfdn.training import loop, strategies, workdir
+    from keras_rfdn.training import summary as summaries
+    from keras_rfdn.training import trainer as trainers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +64,8 @@ class TrainConfig:
     # decay of a moving average of the weights, which then is what is validated and kept: 0.999, say
     ema: float = number(0.0, least=0, below=1)
     clip_norm: float = number(0.0, least=0)  # largest norm of all gradients together; 0: not clipped
-    mixed_precision: str = choice(*models.POLICIES, default="float32")  # compute type
-    strategy: str = choice(*strategies.STRATEGIES, default="one")  # devices (keras_rfdn/training/strategies.py)
+    mixed_precision: str = choice(*recipes.PRECISIONS, default="float32")  # compute type
+    strategy: str = choice(*recipes.STRATEGIES, default="one")  # devices (keras_rfdn/training/strategies.py)
     validate_every: int = number(5000, above=0)  # updates
     save_minutes: float = number(10, least=0)  # longest time between two saved states
     seed: int = number(0, least=0)
@@ -91,14 +94,14 @@ def main(config):
                 start=start, shard=shard, shards=shards,
             )  # fmt: skip
 
-        trainer = Trainer(
+        trainer = trainers.Trainer(
             model_config, stages, valid, folder,
             optimizer=config.optimizer, ema=config.ema, clip_norm=config.clip_norm, precision=config.mixed_precision,
             init=None if workdir.has_state(folder) else initial_weights(config), strategy=strategy, seed=config.seed,
         )  # fmt: skip
-        record = fit(trainer, stream, validate_every=config.validate_every, save_minutes=config.save_minutes)
+        record = loop.fit(trainer, stream, validate_every=config.validate_every, save_minutes=config.save_minutes)
         if record.get("step") == trainer.steps and trainer.chief:
-            summary = write_summary(trainer, config.recipe)
+            summary = summaries.write_summary(trainer, config.recipe)
             cells = [[key, f"{value:.4g}" if isinstance(value, float) else value] for key, value in summary.items()]
             print(text_table(["run", str(folder)], cells))
     return record
@@ -148,7 +151,7 @@ def _images(config, stages):
     if config.extra_data is not None:
         extra = folders.find_pairs(config.extra_data, config.scale, skip_broken=config.skip_broken)
         pairs += pipeline.cache(extra, config.cache, smallest=smallest)
-    valid = pipeline.validation_images(valid_source, config.valid_images)
+    valid = scoring.measurable(pipeline.validation_images(valid_source, config.valid_images), config.scale)
     return [pipeline.drop_small(pairs, stage.patch) for stage in stages], valid
 
 

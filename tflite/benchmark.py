@@ -16,13 +16,14 @@ import simple_parsing
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
-from keras_rfdn.tflite.inspection import profiler
 from keras_rfdn.tflite.inspection.machine import surroundings
-from keras_rfdn.tflite.inspection.profiler import Profile
-from keras_rfdn.tflite.inspection.timing import Latency, Worker, interleave
-from keras_rfdn.upscaling.litert import Model, read_bytes
+
+with lazy_imports():
+    from keras_rfdn.tflite.inspection import profiler, timing
+    from keras_rfdn.upscaling import litert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +52,10 @@ class ModelReport:
     dtype: str  # of the input
     lr: tuple[int, int]
     sr: tuple[int, int]
-    latency: Latency
+    latency: "timing.Latency"
     peak_bytes: int | None  # resident memory of its process at most; None where there is no /proc
     memory_bytes: int | None  # how much of it came after the model was opened
-    profile: Profile | None = None
+    profile: "profiler.Profile | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +79,12 @@ def main(config):
     workers = []
     try:
         for path in config.models:
-            workers.append(Worker(path, _open, path, config))
-        latencies_ms = interleave([worker.invoke_ms for worker in workers], config.rounds)
+            workers.append(timing.Worker(path, _open, path, config))
+        latencies_ms = timing.interleave([worker.invoke_ms for worker in workers], config.rounds)
         models = []
         for worker, own_ms in zip(workers, latencies_ms, strict=True):
             peak, added = worker.memory()
-            latency = Latency.of(own_ms, latencies_ms[0], worker.facts["sr"])
+            latency = timing.Latency.of(own_ms, latencies_ms[0], worker.facts["sr"])
             models.append(ModelReport(**worker.facts, latency=latency, peak_bytes=peak, memory_bytes=added))
     finally:
         for worker in workers:
@@ -170,7 +171,7 @@ def profile_table(model):
 
 
 def _profile(model, config):
-    opened = Model(model.model, threads=config.threads, xnnpack=config.xnnpack)
+    opened = litert.Model(model.model, threads=config.threads, xnnpack=config.xnnpack)
     image = opened.encode(_image(*model.lr))[None]
     settings = {key: getattr(config, key) for key in ("threads", "xnnpack", "warmup", "rounds")}
     return profiler.profile(model.model, image, **settings)[0]
@@ -186,8 +187,8 @@ def _image(height, width):
 
 def _open(path, config):
     """A model, warmed up and with an image loaded, and what main tells of it."""
-    content = read_bytes(path)
-    model = Model(path, threads=config.threads, xnnpack=config.xnnpack)
+    content = litert.read_bytes(path)
+    model = litert.Model(path, threads=config.threads, xnnpack=config.xnnpack)
     height, width = model.height or config.height, model.width or config.width
     model.load(_image(height, width))
     for _ in range(config.warmup):

@@ -13,15 +13,18 @@ import numpy as np
 from PIL import Image
 
 from keras_rfdn import train
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.images import bicubic
-from keras_rfdn.data.sources import sample
-from keras_rfdn.evaluation import panels, scoring
 from keras_rfdn.tflite import benchmark, convert, validate
-from keras_rfdn.upscaling import upscalers
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.images import bicubic
+    from keras_rfdn.data.sources import sample
+    from keras_rfdn.evaluation import panels, scoring
+    from keras_rfdn.upscaling import upscalers
 
 SCALE = 4
 CROP = (100, 130, 150)  # top, left, side in HR pixels: what the demo's picture shows of each version

@@ -8,7 +8,10 @@ import dataclasses
 import simple_parsing
 
 from keras_rfdn.cli import command
-from keras_rfdn.tflite.inspection.description import describe, table
+from keras_rfdn.cli.lazy import lazy_imports
+
+with lazy_imports():
+    from keras_rfdn.tflite.inspection import description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +23,8 @@ class DescribeConfig:
 
 def main(config):
     """Prints a table and returns the Description of each file, in their order."""
-    descriptions = [describe(path) for path in config.models]
-    print(table(config.models, descriptions))
+    descriptions = [description.describe(path) for path in config.models]
+    print(description.table(config.models, descriptions))
     return descriptions
 
 

@@ -14,17 +14,21 @@ best on validation), state/ and metrics.jsonl.
 import dataclasses
 import pathlib
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
-from keras_rfdn.data.streams import pipeline
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
-from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.conversion.shape import parse_shape, shape_suffix
-from keras_rfdn.tflite.finetuning import tuner
-from keras_rfdn.tflite.inspection import description
-from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.training import workdir
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.streams import pipeline
+    from keras_rfdn.evaluation import scoring
+    from keras_rfdn.tflite.conversion import converter
+    from keras_rfdn.tflite.finetuning import tuner
+    from keras_rfdn.tflite.inspection import description
+    from keras_rfdn.tflite.quantization import folding
+    from keras_rfdn.training import workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +73,9 @@ def main(config):
         train, valid = pipeline.sources(
             config.data, model_config.scale, valid=config.valid, valid_images=config.valid_images
         )
-        valid = pipeline.validation_images(valid, config.valid_images)
+        valid = scoring.measurable(pipeline.validation_images(valid, config.valid_images), model_config.scale)
         pairs = pipeline.cache(train, config.cache, smallest=config.patch)
-        teacher = fold_value_range(model, model_config, batch=None)
+        teacher = folding.fold_value_range(model, model_config, batch=None)
         quantized = tuner.calibrate(teacher, pairs, folder, accurate=config.accurate, seed=config.seed)
         fields = (field.name for field in dataclasses.fields(tuner.TunerSettings))
         settings = tuner.TunerSettings(**{field: getattr(config, field) for field in fields})

@@ -8,19 +8,19 @@ own, and with all but it.
 
 import dataclasses
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
 from keras_rfdn.networks.config import name_of
-from keras_rfdn.tflite.conversion import converter
-from keras_rfdn.tflite.inspection import sensitivity_plot
-from keras_rfdn.tflite.quantization import calibration
-from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.tflite.quantization.post_training import quantize
-from keras_rfdn.tflite.quantization.sensitivity import Rounding, SensitivityAnalysis
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.tflite.conversion import converter
+    from keras_rfdn.tflite.inspection import sensitivity_plot
+    from keras_rfdn.tflite.quantization import calibration, folding, post_training, sensitivity
 
 SHOWN = 30  # rows of the table
 
@@ -49,7 +49,7 @@ class SensitivityReport:
     images: tuple[str, ...]  # their names
     psnr_y: dict[str, float]
     parts: dict[str, float]  # part of the network: dB lost by its roundings alone
-    roundings: tuple[Rounding, ...]  # the costliest first
+    roundings: "tuple[sensitivity.Rounding, ...]"  # the costliest first
 
 
 def main(config):
@@ -59,9 +59,10 @@ def main(config):
     model, model_config = checkpoint.load(weights)
     pairs = calibration.source(config.calibration, model_config.scale)
     images = converter.calibration_images(pairs, "int8", None, None)
-    quantized = quantize(fold_value_range(model, model_config, batch=None), images, accurate=config.accurate)
+    network = folding.fold_value_range(model, model_config, batch=None)
+    quantized = post_training.quantize(network, images, accurate=config.accurate)
     data = folders.find_pairs(config.data, model_config.scale)
-    analysis = SensitivityAnalysis(quantized, data, images=config.images)
+    analysis = sensitivity.SensitivityAnalysis(quantized, data, images=config.images)
     report = SensitivityReport(
         weights=str(weights),
         variant=name_of(model_config),

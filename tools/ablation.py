@@ -13,14 +13,17 @@ import pathlib
 import simple_parsing
 
 from keras_rfdn import train
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
-from keras_rfdn.evaluation import published, tables
-from keras_rfdn.evaluation.measurement import measure
+from keras_rfdn.evaluation import published
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.evaluation import measurement, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,7 @@ def main(config):
                 f"{workdir / name} is at step {record.get('step')}, not {shared.steps}; the same command goes on where "
                 f"it stopped, another --workdir starts afresh"
             )
-    report = measure(config.sets, [workdir / name for name in names], images=config.images)
+    report = measurement.measure(config.sets, [workdir / name for name in names], images=config.images)
     setting = {key: value for key, value in dataclasses.asdict(shared).items() if value != getattr(defaults, key)}
     setting.pop("workdir", None)
     changes = "".join(f", {key} {value}" for key, value in setting.items())

@@ -16,16 +16,19 @@ import tempfile
 import numpy as np
 import simple_parsing
 
-from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.cli import command
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
-from keras_rfdn.evaluation import scoring
 from keras_rfdn.tflite import convert
-from keras_rfdn.tflite.inspection import comparison, description
-from keras_rfdn.upscaling import litert, upscalers
-from keras_rfdn.upscaling.tiling import tiled
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.evaluation import scoring
+    from keras_rfdn.tflite.inspection import comparison, description
+    from keras_rfdn.upscaling import litert, tiling, upscalers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +120,7 @@ def measure(file, threshold, *, threads=None) -> Measurement:
     int8_model = litert.Model(file, threads=threads)
     float_model, config = checkpoint.load(threshold.weights)
     float_upscale, int8_upscale = (
-        tiled(upscale, config.scale, int8_model.tile)
+        tiling.tiled(upscale, config.scale, int8_model.tile)
         for upscale in (upscalers.from_model(float_model), int8_model.upscale)
     )
     losses, biases = [], []

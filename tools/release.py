@@ -18,19 +18,22 @@ import shutil
 import numpy as np
 import simple_parsing
 
-from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
-from keras_rfdn.data.images import bicubic, image_files
-from keras_rfdn.data.sources import folders
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
-from keras_rfdn.evaluation import panels
-from keras_rfdn.evaluation.measurement import measure
 from keras_rfdn.networks.config import name_of
 from keras_rfdn.tflite import qat
-from keras_rfdn.upscaling import upscalers
-from tools import model_card
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.images import bicubic, image_files
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.evaluation import measurement, panels
+    from keras_rfdn.upscaling import upscalers
+    from tools import model_card
 
 # What the picture shows, chosen before the networks were trained: image of Kodak24, top and left in pixels.
 CROPS = {"text": ("08", 290, 545), "hair": ("04", 150, 330), "brick": ("01", 200, 130), "sky": ("16", 60, 420)}
@@ -90,7 +93,7 @@ def _release(run, out, config):
     for source, target in ((weights, float_file), (run / "curve.png", out / f"{name}.png"), (tuned, int8_file)):
         with files.atomic_write(target) as partial:
             shutil.copyfile(source, partial)
-    report = measure(config.sets, [float_file, int8_file])
+    report = measurement.measure(config.sets, [float_file, int8_file])
     if config.pictures:
         draw(float_file, int8_file, config.pictures, out / f"{name}{SAMPLES}")
     picture = f"{name}{SAMPLES}" if config.pictures else None

@@ -14,6 +14,8 @@ from keras_rfdn.networks.config import SMALLEST_INPUT
 SCHEDULES = ("halving", "cosine", "constant")
 LOSSES = ("l1", "l2", "charbonnier")  # the keys of keras_rfdn.training.losses.LOSSES
 OPTIMIZERS = ("adam", "muon")  # the keys of keras_rfdn.training.optimizers.OPTIMIZERS
+PRECISIONS = ("float32", "float16", "bfloat16")  # the keys of keras_rfdn.networks.models.POLICIES
+STRATEGIES = ("one", "mirrored", "multiworker")  # the keys of keras_rfdn.training.strategies.STRATEGIES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ def test_command(capsys):
 def test_command_without_variants_counts_all(monkeypatch):
     asked = []
     one = complexity.Complexity(1, 1, 1, 1, 1)
-    monkeypatch.setattr(command, "of_variant", lambda name, *_: asked.append(name) or one)
+    monkeypatch.setattr(complexity, "of_variant", lambda name, *_: asked.append(name) or one)
     assert command.main(command.ComplexityConfig()).keys() == VARIANTS.keys()
     assert set(asked) == VARIANTS.keys()
 

@@ -297,9 +297,9 @@ def test_an_image_is_left_out_of_stages_alone_whose_patch_it_is_too_small_for(co
     for side, level in levels.items():
         Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(tmp_path / f"data/{side}.png")
     batches = []
-    monkeypatch.setattr(train, "Trainer", lambda *_, **__: types.SimpleNamespace(steps=2))
+    monkeypatch.setattr(train.trainers, "Trainer", lambda *_, **__: types.SimpleNamespace(steps=2))
     monkeypatch.setattr(
-        train, "fit", lambda _, stream, **__: batches.extend(next(iter(stream(i, 0, 0, 1))) for i in (0, 1)) or {}
+        train.loop, "fit", lambda _, stream, **__: batches.extend(next(iter(stream(i, 0, 0, 1))) for i in (0, 1)) or {}
     )
     train.main(dataclasses.replace(config, data=str(tmp_path / "data"), valid=config.data))
     first, second = batches

@@ -87,8 +87,10 @@ def test_errors_are_for_the_user(fixed_tflite, open_tflite, tmp_path):
 @pytest.mark.parametrize("xnnpack", [True, False])
 def test_opens_the_model_as_asked(nearest_tflite, monkeypatch, xnnpack):
     opened = []
-    model = benchmark.Model
-    monkeypatch.setattr(benchmark, "Model", lambda path, **options: opened.append((path, options)) or model(path))
+    model = benchmark.litert.Model
+    monkeypatch.setattr(
+        benchmark.litert, "Model", lambda path, **options: opened.append((path, options)) or model(path)
+    )
     config = benchmark.BenchmarkConfig(models=(nearest_tflite,), threads=3, xnnpack=xnnpack, height=20, width=30)
     _, facts = benchmark._open(nearest_tflite, config)
     assert (facts["model"], facts["dtype"], facts["lr"], facts["sr"]) == (nearest_tflite, "float32", (20, 30), (40, 60))

@@ -11,7 +11,7 @@ import tf_keras as keras
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.training import losses, optimizers, recipes
+from keras_rfdn.training import losses, optimizers, recipes, strategies
 from keras_rfdn.training.progress import Progress
 from keras_rfdn.training.trainer import DivergedError, Trainer
 
@@ -56,8 +56,10 @@ def test_optimizer_is_the_papers(make):
     assert float(adam.learning_rate) == pytest.approx(5e-4)
 
 
-def test_every_optimizer_of_recipes_is_there():
+def test_every_name_that_recipes_gives_is_there():
     assert set(recipes.OPTIMIZERS) == optimizers.OPTIMIZERS.keys()
+    assert set(recipes.PRECISIONS) == models.POLICIES.keys()
+    assert set(recipes.STRATEGIES) == strategies.STRATEGIES.keys()
 
 
 @pytest.mark.parametrize("loss", recipes.LOSSES)
