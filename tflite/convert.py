@@ -9,20 +9,21 @@ python tflite/convert.py --precision float16 --weights FILE      half-size weigh
 import dataclasses
 import pathlib
 
-import tqdm
 from absl import logging
 
-from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import heartbeat, track
 from keras_rfdn.networks.config import name_of
-from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.conversion.shape import parse_shape, shape_suffix
-from keras_rfdn.tflite.inspection import description
-from keras_rfdn.tflite.quantization import calibration, mixed_precision
-from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.tflite.quantization.post_training import quantize
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint, pretrained
+    from keras_rfdn.tflite.conversion import converter
+    from keras_rfdn.tflite.inspection import description
+    from keras_rfdn.tflite.quantization import calibration, folding, mixed_precision, post_training
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 
@@ -61,19 +62,22 @@ def main(config):
     out = pathlib.Path(config.out or folder / name)
     logging.info("%s (%s) -> %s", weights, name, out)
     if precision not in converter.CALIBRATED:
-        content = converter.convert(model, model_config, precision, height=height, width=width)
+        with heartbeat("converting"):
+            content = converter.convert(model, model_config, precision, height=height, width=width)
     else:
         if not config.calibration:
             logging.info("calibrating on the sample set; --calibration FOLDER takes images like those to upscale")
         pairs = calibration.source(config.calibration, model_config.scale)
         images = converter.calibration_images(pairs, precision, height, width)
-        images = list(tqdm.tqdm(images, "calibration images", unit=" images", disable=None))
+        images = list(track(images, "calibration images"))
         if config.max_drop_db is None:
-            content = converter.convert(
-                model, model_config, precision, height=height, width=width, images=images, accurate=config.accurate
-            )
+            with heartbeat("converting"):
+                content = converter.convert(
+                    model, model_config, precision, height=height, width=width, images=images, accurate=config.accurate
+                )
         else:
-            content = _mixed(config, fold_value_range(model, model_config, batch=None), pairs, images, height, width)
+            network = folding.fold_value_range(model, model_config, batch=None)
+            content = _mixed(config, network, pairs, images, height, width)
     converter.write(content, out)
     print(description.table([out.name], [description.describe(out)]))
     return out
@@ -81,7 +85,7 @@ def main(config):
 
 def _mixed(config, network, pairs, images, height, width):
     """Bytes of the file of --max_drop_db; says what it gains beside int8 alone."""
-    quantized = quantize(network, images, accurate=config.accurate)
+    quantized = post_training.quantize(network, images, accurate=config.accurate)
     found = mixed_precision.search(quantized, pairs, max_drop_db=config.max_drop_db)
     print(
         f"{len(found.operations)} operations in float ({', '.join(found.operations) or 'none'}): "

@@ -14,17 +14,19 @@ import pathlib
 
 import numpy as np
 import simple_parsing
-import tqdm
 from absl import logging
 from PIL import Image
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
-from keras_rfdn.data.sources import folders
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling import upscalers
-from keras_rfdn.upscaling.tiling import tiled
+from keras_rfdn.data.system.progress import track
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.upscaling import tiling, upscalers
 
 SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
 TEACHERS = "teachers.json"
@@ -58,11 +60,11 @@ def main(config):
     _claim(target, [files.sha256(path) for path in weights])
     ensembles = [upscalers.self_ensemble(upscalers.float_from_model(model)) for model, _ in models]
     mean = upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
-    teacher = tiled(mean, scale)
+    teacher = tiling.tiled(mean, scale)
     todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
     if len(todo) < len(jobs):
         logging.info("%d of %d are in %s already", len(jobs) - len(todo), len(jobs), target)
-    for paths, written in tqdm.tqdm(todo, "distilling", unit=" images", disable=None):
+    for paths, written in track(todo, "distilling"):
         _, lr, _ = folders.load_pair(*paths, scale)
         for path, pixels in zip(written, (lr, teacher(lr)), strict=True):
             with files.atomic_write(path) as partial:

@@ -3,10 +3,12 @@
 The first use downloads some 4 GB (HR and the LR images of one scale) into tensorflow-datasets' folder.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 
@@ -17,6 +19,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources.pair_source import Pair
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import heartbeat
 
 HOST = "data.vision.ee.ethz.ch"  # where tensorflow-datasets downloads DIV2K from
 # Its folders and the numbers that name their images, 0001.png to 0900.png.
@@ -58,7 +61,8 @@ def load(scale: int, split: str, data_dir: str | os.PathLike | None = None) -> D
             raise UserError(f"{folder} holds {name}, images unpacked already; name that folder as the data")
     try:
         _look_up_host(builder)
-        builder.download_and_prepare()
+        with _progress(builder):
+            builder.download_and_prepare()
     except Exception as error:  # tfds lets through whatever its HTTP client, zip reader or file system raise
         raise UserError(
             f"DIV2K is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}: {error}).\n"
@@ -72,6 +76,27 @@ def load(scale: int, split: str, data_dir: str | os.PathLike | None = None) -> D
 def root(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
     """Folder of all of tensorflow-datasets' data: DIV2K's records are in div2k/CONFIG/VERSION below."""
     return pathlib.Path(builder.data_dir).parents[2]
+
+
+def _progress(builder):
+    """Progress of download_and_prepare, as a context: bars of tensorflow-datasets' own on a terminal, else lines."""
+    if sys.stderr.isatty() or builder.is_prepared():
+        return contextlib.nullcontext()
+    tfds.disable_progress_bar()
+
+    def state():
+        return f"{_size(root(builder)) / 1e9:.1f} GB of downloads, unpacked images and records"
+
+    return heartbeat("DIV2K", state)
+
+
+def _size(folder):
+    """Bytes of the files below a folder, which may come and go meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _advice(error):

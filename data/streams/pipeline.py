@@ -15,7 +15,6 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import logging
 
 from keras_rfdn.data.images import patches
@@ -23,6 +22,7 @@ from keras_rfdn.data.sources import div2k, folders, sample
 from keras_rfdn.data.sources.pair_source import Pair, PairSource
 from keras_rfdn.data.system import files, memory
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import track
 
 CachedPairs = list[tuple[np.ndarray, np.ndarray]]  # (lr, hr), uint8
 
@@ -96,7 +96,7 @@ def drop_small(pairs: CachedPairs, smallest: int) -> CachedPairs:
 def _in_memory(source):
     """Every pair. Stops early when the mean size of those decoded so far says that all will not fit into memory."""
     available, pairs, total = memory.available(), [], 0
-    for _, lr, hr in _progress(source):
+    for _, lr, hr in track(source, "decoding"):
         pairs.append((lr, hr))
         total += lr.nbytes + hr.nbytes
         # The mean of a few says little: sizes may differ much in a folder.
@@ -115,7 +115,7 @@ def _in_file(source, folder):
     if not index_file.exists():
         index = []
         with files.atomic_write(pixels) as temporary, open(temporary, "wb") as out:
-            for _, *pair in _progress(source):
+            for _, *pair in track(source, "decoding"):
                 for image in pair:
                     index.append((out.tell(), image.shape))
                     out.write(np.ascontiguousarray(image))
@@ -127,10 +127,6 @@ def _in_file(source, folder):
         for offset, shape in json.loads(index_file.read_text())
     ]
     return list(zip(arrays[::2], arrays[1::2], strict=True))
-
-
-def _progress(source):
-    return tqdm.tqdm(source, desc="decoding", unit=" images", total=len(source), disable=len(source) < 20 or None)
 
 
 def batch_at(

@@ -44,6 +44,7 @@ def _train(trainer, stream, start, stopped, validate_every, save_minutes):
     for step, stage, batch, waited in _batches(trainer, stream, start):
         progress.add(trainer.update(batch, stage), trainer.stages[stage].batch, waited)
         trainer.state.step.assign(step)
+        progress.heartbeat(step)
         # Workers wait for each other in an update, so all must stop after the same one.
         stop, last = trainer.mean_over_workers(stopped()) > 0, step == trainer.steps
         validates = last or step % validate_every == 0

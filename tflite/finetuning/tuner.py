@@ -15,6 +15,7 @@ from absl import logging
 from keras_rfdn.data.streams import pipeline
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
+from keras_rfdn.data.system.progress import heartbeat
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.tflite.quantization.post_training import lower, quantize
@@ -52,7 +53,8 @@ def calibrate(model: keras.Model, pairs, folder: pathlib.Path, *, accurate: bool
     if not (folder / SCALES).exists():
         named = [("", *pair) for pair in pairs]
         images = calibration.patches(named, count=calibration.PATCHES, seed=seed)
-        quantized = quantize(model, images, accurate=accurate)
+        with heartbeat("calibrating"):
+            quantized = quantize(model, images, accurate=accurate)
         with files.atomic_write(folder / CALIBRATED) as partial:
             quantized.model.save_weights(partial, save_format="h5")
         absmax = {name: value.tolist() for name, value in quantized.absmax.items()}
@@ -101,6 +103,7 @@ def _train(tuner, pairs, start, settings):
             waited = time.monotonic() - asked
             progress.add(tuner.update(lr), settings.batch, waited)
             tuner.state.step.assign(step)
+            progress.heartbeat(step)
             stop, last = stopped(), step == settings.steps
             if last or step % LOG_EVERY == 0:
                 progress.report(step, float(tuner.optimizer.learning_rate))

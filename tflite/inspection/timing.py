@@ -9,16 +9,16 @@ import random
 import statistics
 
 import numpy as np
-import tqdm
 
 from keras_rfdn.data.system.errors import StoppedError
+from keras_rfdn.data.system.progress import track
 
 
 def interleave(functions, rounds, *, seed=0):
     """Call each function once a round, in a new order every time -> their results, a list per function."""
     results = [[] for _ in functions]
     order, generator = list(range(len(functions))), random.Random(seed)
-    for _ in tqdm.trange(rounds, desc="rounds", disable=None):
+    for _ in track(range(rounds), "timing", unit="rounds"):
         generator.shuffle(order)
         for i in order:
             results[i].append(functions[i]())

@@ -9,6 +9,7 @@ import dataclasses
 from absl import logging
 
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import track
 from keras_rfdn.networks.layers import ResizeLike
 from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize
@@ -40,7 +41,10 @@ def search(quantized: Quantized, pairs, *, max_drop_db: float) -> MixedPrecision
     candidates = _Candidates(quantized, SensitivityAnalysis(quantized, pairs, images=IMAGES))
     floats, int8_loss = frozenset(), candidates.loss(frozenset())
     loss = int8_loss
-    gains = {group: int8_loss - candidates.loss(frozenset([group])) for group in candidates.groups}
+    gains = {
+        group: int8_loss - candidates.loss(frozenset([group]))
+        for group in track(candidates.groups, "measuring", unit="groups")
+    }
     while loss > max_drop_db and floats < gains.keys():
         rest = [group for group in gains if group not in floats]
         floats |= {max(rest, key=lambda group: gains[group] / (candidates.added(floats, group) + 0.1))}

@@ -8,9 +8,9 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-import tqdm
 
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import track
 from keras_rfdn.evaluation import scoring
 from keras_rfdn.tflite.quantization.int8_ops import PIXELS
 from keras_rfdn.tflite.quantization.simulator import Quantized, simulate_switched
@@ -105,7 +105,7 @@ class SensitivityAnalysis:
                 all_but_this_db=self.psnr_y(everything - {(kind, name)}) - worst,
                 facts=facts.get(name) if kind == "tensor" else None,
             )
-            for kind, name in tqdm.tqdm(self.names, "roundings", disable=None)
+            for kind, name in track(self.names, "measuring", unit="roundings")
         ]
 
     def _tensor_facts(self):

@@ -1,10 +1,14 @@
+import threading
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from absl import logging
 
 from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import div2k
 from keras_rfdn.data.streams import pipeline
+from keras_rfdn.data.system import progress
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +70,25 @@ def test_sources_are_the_two_splits(tmp_path, monkeypatch):
     for a, b in zip(memory, pipeline.cache(train, tmp_path / "cache"), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
         np.testing.assert_array_equal(a[1], b[1])
+
+
+@pytest.mark.usefixtures("small_div2k")
+def test_a_download_says_what_is_there_already(tmp_path, monkeypatch, capfd):
+    lines, said = [], threading.Event()
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    monkeypatch.setattr(logging, "info", lambda form, *words, **_: lines.append(form % words) or said.set())
+    prepare = tfds.core.DatasetBuilder.download_and_prepare
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda self: said.wait(60) and prepare(self))
+    (tmp_path / "downloads").mkdir()
+    with open(tmp_path / "downloads/a.zip", "wb") as file:
+        file.truncate(2_500_000_000)
+    div2k.load(4, "train", data_dir=tmp_path)
+    said_of_it = [line for line in lines if line.startswith("DIV2K: ")]
+    assert said_of_it[0] == "DIV2K: 2.5 GB of downloads, unpacked images and records, 0:00:00 so far"
+    assert capfd.readouterr().err == ""  # no bars
+    count = len(lines)
+    div2k.load(4, "train", data_dir=tmp_path)
+    assert not [line for line in lines[count:] if line.startswith("DIV2K: ")]
 
 
 def test_without_a_network_nothing_is_tried(monkeypatch, tmp_path):

@@ -33,3 +33,19 @@ def test_a_report_by_hand(clock, caplog):
     report.report(13, learning_rate=1e-3)
     assert "loss 1.000  valid 30.00 dB  16.0 images/s" in caplog.text
     assert (report.loss, report.images_per_second, report.data_wait) == (1.0, 16.0, 0.0)
+
+
+def test_slow_updates_have_lines_between_reports(clock, caplog):
+    caplog.set_level("INFO", logger="absl")
+    slow = Progress(start=10, steps=100)
+    for step in range(11, 18):
+        clock[0] += 10
+        slow.heartbeat(step)
+    assert [record.getMessage() for record in caplog.records] == [
+        "step 13/100  left 0:14:30",
+        "step 16/100  left 0:14:00",
+    ]
+    slow.report(17, learning_rate=1e-3)
+    clock[0] += 29
+    slow.heartbeat(18)
+    assert len(caplog.records) == 3
