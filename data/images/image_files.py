@@ -1,47 +1,83 @@
 """Image files: reading and finding them; every image is uint8 RGB [h, w, 3]."""
 
+import collections
+import contextlib
+import dataclasses
+import functools
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_rfdn.data.images import image_modes, pillow_limits
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+MOST_PIXELS = 178_956_970  # that read decodes: 0.5 GB of RGB, and Pillow's own limit for files from strangers
+
+# What Pillow knows by name and is no picture of pixels, or of which it knows the name alone.
+NO_PICTURES = {"PDF", "EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "MCIDAS", "PALM"}
+
+# Folders and files that systems put beside pictures: thumbnails, resource forks, what was thrown away.
+JUNK_FOLDERS = {"__macosx", "@eadir", ".thumbnails", ".@__thumb", "$recycle.bin", ".trash", ".trashes", ".appledouble"}
+JUNK_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "ehthumbs_vista.db"}
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
     """Image file -> uint8 RGB [h, w, 3], upright by its EXIF orientation, transparency laid on white.
 
     Greyscale becomes three equal channels; 16-bit greyscale is scaled to 8 bits.
-    Raises UserError that names the file when it can't be decoded.
+    Raises UserError that names the file when it can't be decoded, and FileNotFoundError when it is not there.
     """
-    return to_rgb(open_upright(path))
+    with decoding(path), Image.open(path) as image:
+        if image.width * image.height > MOST_PIXELS:
+            megapixels = image.width * image.height / 1e6
+            raise UserError(f"has {megapixels:.0f} megapixels, and at most {MOST_PIXELS / 1e6:.0f} are read; cut it up")
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
-def open_upright(path: str | os.PathLike) -> Image.Image:
-    """Image file -> Pillow image of the file's own mode, decoded, upright by its EXIF orientation. Errors: as read."""
+@contextlib.contextmanager
+def decoding(path: str | os.PathLike) -> Iterator[list[str]]:
+    """Decoding of a file by Pillow, as a context that gives the list of Pillow's warnings.
+
+    Errors of all kinds become UserError that names the file, the reason and what to do, but for FileNotFoundError.
+    """
+    name = files.printable(path)
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
+        with pillow_limits.taken_over() as warnings:
+            yield warnings
     except FileNotFoundError:
         raise
+    except UserError as error:
+        raise UserError(f"{name} {error}") from error
+    except PermissionError as error:
+        raise UserError(f"{name} may not be read; give yourself the right to (chmod u+r)") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{name} is a folder, not an image") from error
+    except MemoryError as error:
+        raise UserError(f"{name} needs more memory than there is; close other programs, or cut it up") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a readable image ({_why(path)}); remove it, or convert it to PNG") from error
     except Exception as error:  # Pillow raises a dozen kinds for broken files, SyntaxError and struct.error among them
+        if getattr(error, "errno", None):
+            raise UserError(f"{name} can't be read from the disk ({error.strerror}); try again, or copy it") from error
         raise UserError(
-            f"{path} is not a readable image ({error}); remove it, or replace it by an undamaged one"
+            f"{name} is not a readable image ({error}); remove it, or replace it by an undamaged one"
         ) from error
+
+
+def _why(path):
+    """Why Pillow knows no format for a file."""
+    if isinstance(path, str | os.PathLike) and os.path.getsize(path) == 0:
+        return "it is empty"
+    return "damaged at its start, or of a format that Pillow doesn't read"
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
     """Pillow image of any mode -> uint8 RGB [h, w, 3], transparency laid on white."""
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion would clip at 255
-        return rgb_from_grey((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image_modes.on_white(image_modes.to_8_bits(image)).convert("RGB"))
 
 
 def rgb_from_grey(grey: np.ndarray) -> np.ndarray:
@@ -49,27 +85,80 @@ def rgb_from_grey(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
+@functools.cache
+def extensions() -> frozenset[str]:
+    """Suffixes, with their dot and in lower case, of the pictures that Pillow reads."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES)
+
+
+def __getattr__(name):
+    if name == "EXTENSIONS":  # needs Pillow's plugins, which `import` alone shouldn't load
+        return extensions()
+    raise AttributeError(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Files of a folder, sorted. passed_over: those of no image's suffix, but for what systems put beside images."""
+
+    images: tuple[pathlib.Path, ...]
+    passed_over: tuple[pathlib.Path, ...]
+
+    def passed_over_in_words(self) -> str:
+        """What was passed over, by suffix: "3 .heic (a.heic), 1 .txt (notes.txt)"; "" for nothing."""
+        by_suffix = collections.defaultdict(list)
+        for path in self.passed_over:
+            by_suffix[path.suffix.lower() or "without suffix"].append(path)
+        most = sorted(by_suffix.items(), key=lambda item: (-len(item[1]), item[0]))
+        named = [f"{len(paths)} {files.printable(kind)} ({files.printable(paths[0].name)})" for kind, paths in most[:8]]
+        return ", ".join(named) + (f" and {len(most) - 8} other kinds" if len(most) > 8 else "")
+
+
 def find(folder: str | os.PathLike) -> list[pathlib.Path]:
     """Image files in a folder and its subfolders, linked ones too, sorted by path, without half-written ones.
 
     Raises UserError when the folder is missing or holds no image.
     """
+    return [path for path in find_all(folder).images if path.exists()]
+
+
+def find_all(folder: str | os.PathLike) -> Found:
+    """As find, with what was passed over, and with links to images that are not there."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; name one that holds images")
-    images = (p for p in _files(folder) if p.suffix.lower() in EXTENSIONS and p.is_file())
-    paths = sorted(p for p in images if not files.is_temporary(p))
-    if not paths:
+        raise UserError(f"{files.printable(folder)} is not a folder; name one that holds images")
+    images, others = [], []
+    for path in _files(folder):
+        if path.is_dir() or files.is_temporary(path) or is_junk(path.name):
+            continue
+        # What is neither file nor link is a pipe or a device, which would be waited for.
+        is_image = path.suffix.lower() in extensions() and (path.is_file() or path.is_symlink())
+        (images if is_image else others).append(path)
+    if not images:
         packed = [path.name for path in sorted(folder.glob("*.zip"))]
         unpack = f", or unpack {', '.join(packed)} there" if packed else ""
-        raise UserError(f"no image in {folder}; need {', '.join(sorted(EXTENSIONS))}{unpack}")
-    return paths
+        raise UserError(
+            f"no image in {files.printable(folder)}; need {', '.join(sorted(extensions() & _USUAL))} or another format "
+            f"that Pillow reads{unpack}"
+        )
+    return Found(tuple(sorted(images)), tuple(sorted(others)))
+
+
+_USUAL = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2"}
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file's name is one that systems make: macOS' resource forks (._photo.png), Windows' thumbnails."""
+    return name.startswith("._") or name.lower() in JUNK_FILES
 
 
 def _files(folder):
     """Paths below a folder, each real folder once, so that a link upwards is no endless loop."""
     seen = set()
     for here, below, names in os.walk(folder, followlinks=True):
+        below[:] = [name for name in below if name.lower() not in JUNK_FOLDERS and not name.startswith("._")]
         if (real := os.path.realpath(here)) in seen:
             below.clear()
             continue

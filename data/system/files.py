@@ -25,7 +25,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Random, for hosts and containers that share a disk may share process numbers. The suffix stays at the end: Keras
     # and Pillow choose the format by it.
-    temporary = path.with_name(f"{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
+    ending = f".{secrets.token_hex(8)}.tmp{path.suffix}"
+    most = max(40, len(os.fsencode(path.name))) - len(os.fsencode(ending))  # disks limit a name's bytes
+    temporary = path.with_name(_shortened(path.stem, most) + ending)
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
@@ -34,6 +36,18 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _shortened(stem, size):
+    """The first characters of a name, size bytes of them at most, but for one."""
+    while len(os.fsencode(stem)) > max(1, size):
+        stem = stem[:-1]
+    return stem
+
+
+def printable(path: str | os.PathLike) -> str:
+    """Path for messages, one line that every terminal takes: "?" for undecodable bytes and control characters."""
+    return "".join(c if c.isprintable() else "?" for c in os.fspath(path))
 
 
 def is_temporary(path: str | os.PathLike) -> bool:

@@ -1,45 +1,44 @@
-"""Upscaling of image files, with their transparency, orientation and colour profile."""
+"""Upscaling of image files and Pillow images of any mode, with all that a file holds besides RGB."""
 
-import pathlib
+import os
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from keras_rfdn.data.images import bicubic, image_files
-from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.images import image_modes
+from keras_rfdn.upscaling import pixels
+from keras_rfdn.upscaling.image_jobs import Job, Upscale
 
 
-def upscale_image(image, upscale):
-    """Pillow image of any mode -> Pillow image, RGB or RGBA; transparency is upscaled by bicubic."""
-    if not image.has_transparency_data:
-        return Image.fromarray(upscale(image_files.to_rgb(image)))
-    rgba = np.asarray(image.convert("RGBA"))
-    sr = upscale(np.ascontiguousarray(rgba[..., :3]))
-    alpha = bicubic.upscale(rgba[..., 3:], sr.shape[0] // rgba.shape[0])
-    return Image.fromarray(np.concatenate([sr, alpha], axis=2))
+def upscale_image(image: Image.Image, upscale: Upscale, scale: int) -> Image.Image:
+    """Pillow image of any mode -> Pillow image of mode L, LA, RGB, RGBA or, for grey of more than 8 bits, I;16.
 
-
-def file_format(path):
-    """Pillow's name of the format that a path's suffix asks for. Raises UserError for one that we don't write."""
-    name = Image.registered_extensions().get(pathlib.Path(path).suffix.lower())
-    if name not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
-        raise UserError(f"{path} must end in .png, .jpg, .webp, .bmp or .tif")
-    return name
-
-
-def upscale_file(source, target, upscale):
-    """Image file -> upscaled image file of the format that target's suffix names, written by atomic_write.
-
-    Raises UserError when source can't be read or target's format is unknown. A JPEG or BMP, which hold no
-    transparency, gets it laid on white.
+    upscale: uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3]. Grey stays grey; alpha is enlarged by bicubic.
     """
-    kind = file_format(target)
-    image = image_files.open_upright(source)
-    keep = {"icc_profile": profile} if (profile := image.info.get("icc_profile")) else {}
-    result = upscale_image(image, upscale)
-    if kind in ("JPEG", "BMP"):
-        result = Image.fromarray(image_files.to_rgb(result))
-    quality = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
-    with files.atomic_write(target) as partial:
-        result.save(partial, kind, **keep, **quality)
+    if not image_modes.is_high_range(image):
+        apart = pixels.of_image(image)
+        return pixels.to_image(apart, upscale, scale, apart.mode)
+    apart = pixels.of_deep(image_modes.grey16(image))
+    if apart.mode == "LA":  # of which Pillow has none of 16 bits
+        return pixels.to_image(apart, upscale, scale, "LA")
+    bands = pixels.to_bands(apart, upscale, scale, "L", np.uint16)
+    return Image.fromarray(np.concatenate([band[..., 0] for band in bands]))
+
+
+def upscale_file(
+    source: str | os.PathLike | bytes, target: str | os.PathLike | BinaryIO, upscale: Upscale, scale: int, *,
+    format: str | None = None, strip: bool = False,
+) -> list[str]:  # fmt: skip
+    """Image file -> upscaled image file; returns what was lost or changed, in words for one line.
+
+    Arguments and errors: as for Job, and for Job.enlarge.
+    """
+    job = Job(source, target, scale, format=format, strip=strip)
+    try:
+        job.check()
+        job.read()
+        job.enlarge(upscale)
+        return job.write()
+    finally:
+        job.close()

@@ -113,7 +113,7 @@ def test_find_leaves_out_what_a_killed_process_had_begun(tmp_path, rgb):
 
 
 def test_find_says_what_is_missing(tmp_path):
-    with pytest.raises(ValueError, match=r"no image in .*\.bmp, \.jpeg"):
+    with pytest.raises(ValueError, match=r"no image in .*\.bmp, \.gif"):
         image_files.find(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         image_files.find(tmp_path / "absent")
