@@ -6,8 +6,7 @@ from PIL import Image, ImageCms
 from keras_rfdn.data.system.errors import UserError
 
 WHITE = {"LA": (255, 255), "RGBA": (255, 255, 255, 255)}
-BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-RANGES = ((340, 341), (280, 281))  # SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue
+BITS_PER_SAMPLE, PHOTOMETRIC, S_MIN, S_MAX = 258, 262, 340, 341  # tags of TIFF; the last are black and white
 
 
 def is_high_range(image: Image.Image) -> bool:
@@ -23,6 +22,8 @@ def to_8_bits(image: Image.Image) -> Image.Image:
         if grey.shape[2] == 2:
             eight.putalpha(Image.fromarray((grey[..., 1] // 257).astype(np.uint8)))
         return eight
+    if image.mode == "P" and image.palette is None:  # of an ICNS file, whose plugin forgets it
+        image.putpalette(image.im.getpalette("RGB", "RGB"))
     if image.mode in ("LAB", "LCH"):  # Pillow's convert has no way from here
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
@@ -57,21 +58,16 @@ def grey16(image: Image.Image) -> np.ndarray:
 
 def _range(image, values):
     """(value of black, value of white)."""
-    for low, high in RANGES:
-        if (stated := (_tag(image, low), _tag(image, high)))[1] is not None:
-            black, white = float(stated[0] or 0), float(stated[1])
-            if white > black:
-                return black, white
-    lowest, highest = float(np.min(values)), float(np.max(values))  # NaN where there is one
     if image.mode.startswith("I;16"):
         bits = _tag(image, BITS_PER_SAMPLE) or 16
         return 0, 2**bits - 1
+    lowest, highest = float(np.min(values)), float(np.max(values))  # NaN where there is one
+    if (white := _tag(image, S_MAX)) is not None and float(white) > (black := float(_tag(image, S_MIN) or 0)):
+        return black, float(white)
     if image.mode == "I" and image.format != "TIFF" and lowest >= 0 and highest <= 65535:
         return 0, 65535  # 16-bit PGM and PNG, as Pillow gives them
     if image.mode == "F" and lowest >= 0 and highest <= 1:
         return 0, 1
-    if image.mode == "I" and _tag(image, BITS_PER_SAMPLE) == 16 and lowest >= 0:
-        return 0, 32767  # signed
     kind = "floating-point" if image.mode == "F" else "32-bit" if _tag(image, BITS_PER_SAMPLE) != 16 else "signed"
     raise UserError(
         f"holds {kind} numbers from {lowest:g} to {highest:g} and doesn't say which is black and which white; convert "

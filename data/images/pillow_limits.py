@@ -41,11 +41,11 @@ def _take_over():
     _saved.enter_context(warnings.catch_warnings())
     show = warnings.showwarning
 
-    def hear(message, *args, **options):
+    def hear(message, category, *args, **options):
         messages = getattr(_heard, "messages", None)
         if messages is None:  # of a thread that reads no image
-            show(message, *args, **options)
-        else:
+            show(message, category, *args, **options)
+        elif not issubclass(category, DeprecationWarning | ResourceWarning):  # those are for programmers
             messages.append(" ".join(str(message).split()))
 
     warnings.simplefilter("always")

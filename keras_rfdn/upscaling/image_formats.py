@@ -72,20 +72,20 @@ FORMATS = {
         Format("PNG", ALL, most_side=2**31 - 1, deep=ALL, frames="animation", options={"compress_level": 1}),
         Format("JPEG", ("L", "RGB"), most_side=65_500, options=JPEG),
         Format("MPO", ("L", "RGB"), most_side=65_500, frames="pages", options=JPEG),
-        Format("WEBP", ("RGB", "RGBA"), most_side=16_383, frames="animation", encoder_bytes=20,
+        Format("WEBP", ("RGB", "RGBA"), most_side=16_383, frames="animation", encoder_bytes=24,
                options={"lossless": True, "exact": True, "method": 2}),
         # Decoders of AVIF refuse what is larger, libavif's among them.
         Format("AVIF", ("L", "RGB", "RGBA"), most_side=32_768, most_pixels=16_384**2, frames="animation",
-               options={"quality": 90, "subsampling": "4:4:4"}, encoder_bytes=30),
-        Format("JPEG2000", ALL, deep=("L",), options={"mct": 1}, encoder_bytes=24),
+               options={"quality": 90, "subsampling": "4:4:4"}, encoder_bytes=36),
+        Format("JPEG2000", ALL, deep=("L",), options={"mct": 1}, encoder_bytes=34),
         # Grey with alpha in 16 bits is more than Pillow reads, and most others.
         Format("TIFF", ALL, deep=("L", "RGB", "RGBA"), frames="pages"),
         Format("BMP", ("L", "RGB", "RGBA"), most_bytes=4 * GIB - 1),
-        Format("GIF", ("RGB", "RGBA"), most_side=65_535, frames="animation", colours=256, encoder_bytes=8),
+        Format("GIF", ("RGB", "RGBA"), most_side=65_535, frames="animation", colours=256, encoder_bytes=12),
         Format("TGA", ALL, most_side=65_535),
         Format("PPM", ("L", "RGB"), deep=("L", "RGB")),
         Format("PCX", ("L", "RGB"), most_side=65_535),
-        Format("SGI", ("L", "RGB", "RGBA"), most_side=65_535, encoder_bytes=8),
+        Format("SGI", ("L", "RGB", "RGBA"), most_side=65_535, encoder_bytes=4),
         Format("DDS", ALL, most_bytes=4 * GIB - 1),
         Format("QOI", ("RGB", "RGBA"), most_pixels=400_000_000),  # as its own decoder
     )

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from keras_rfdn.data.images import pillow_limits
 from keras_rfdn.data.system import files, memory
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.upscaling import image_formats, image_sources, image_targets, metadata, pixels, row_writers
@@ -97,8 +98,7 @@ class Job:
     def write(self) -> list[str]:
         """Encode, and return the notes."""
         if self._image is not None:
-            self._note_colours(self._image)
-            self._write(lambda path: image_targets.save(path, self._image, self._form, self._options(self._frame)))
+            self._write(self._encode)
         self.close()
         return self.notes
 
@@ -110,8 +110,13 @@ class Job:
         kept = source.kind == form.frames or form.name == "TIFF"
         if kept and (form.name != "MPO" or source.format == "MPO"):
             return True
-        kinds, others = ("frames", ".gif, .png, .webp or .avif") if source.kind == "animation" else ("pages", ".tif")
-        self._note(f"the first of its {len(source.frames)} {kinds} is taken; {others} hold them all")
+        count = len(source.frames)
+        if source.format == "MPO":
+            self._note(f"{count - 1} further pictures in it (a second eye's, previews, gain maps) are left out")
+        elif source.kind == "animation":
+            self._note(f"the first of its {count} frames is taken; .gif, .png, .webp and .avif hold them all")
+        else:
+            self._note(f"the first of its {count} pages is taken; .tif holds them all")
         return False
 
     def _check_memory(self):
@@ -162,15 +167,9 @@ class Job:
     def _note_no_alpha(self):
         self._note(f"its transparency is laid on white: {self._form.name} holds none")
 
-    def _note_colours(self, image):
-        if self._form.colours and image.mode == "RGBA" and self._frame.pixels.alpha:
-            levels = (
-                self._frame.pixels.alpha.histogram()
-            )  # of a 16-bit image, which would have a note of its own, 256 too
-            if sum(levels[1:255]):
-                self._note("partly transparent pixels become opaque or transparent")
-        if self._form.colours and image.convert("RGB").getcolors(self._form.colours) is None:
-            self._note(f"its colours are reduced to {self._form.colours}")
+    def _encode(self, path):
+        for words in image_targets.save(path, self._image, self._form, self._options(self._frame)):
+            self._note(words)
 
     def _options(self, frame, mode=None, size=None):
         """Options for Pillow that keep metadata; a note for what is lost."""
@@ -191,17 +190,19 @@ class Job:
             options = self._options(self._frame)
             self._frame = None
             frames = (pixels.to_image(frame.pixels, upscale, self.scale, self._mode) for frame in self._open.read())
-            if self._form.colours:
-                self._note(f"its colours are reduced to {self._form.colours} a frame")
-            return image_targets.save_animation(path, frames, self._form, options, self._animation)
+            for words in image_targets.save_animation(path, frames, self._form, options, self._animation):
+                self._note(words)
+            return
         with open(path, "w+b") as file:
             if self._form.name == "TIFF":
-                return self._stream_tiff(file, upscale)
+                self._stream_tiff(file, upscale)
+                return
             bands = pixels.to_bands(self._frame.pixels, upscale, self.scale, self._mode, self._dtype)
             options = self._options(self._frame)
             if self._form.name == "PPM":
-                return row_writers.write_ppm(file, bands, self._size, self._mode)
-            return row_writers.write_png(file, bands, self._size, self._mode, options)
+                row_writers.write_ppm(file, bands, self._size, self._mode)
+            else:
+                row_writers.write_png(file, bands, self._size, self._mode, options)
 
     def _stream_tiff(self, file, upscale):
         pages = self._open.read() if self._all_frames else [self._frame]
@@ -220,16 +221,19 @@ class Job:
 
     def _write(self, save):
         """Call save(path) with a path of the target's suffix, and put what it wrote where it belongs."""
-        with image_targets.writing(image_targets.named(self.target), self._form):
+        writing = image_targets.writing(image_targets.named(self.target), self._form)
+        with writing, pillow_limits.taken_over() as warnings:
             if isinstance(self.target, str | os.PathLike):
                 with files.atomic_write(self.target) as partial:
                     self._save(save, partial)
-                return
-            with tempfile.TemporaryDirectory() as folder:
-                path = pathlib.Path(folder, "result").with_suffix(self._form.suffix)
-                self._save(save, path)
-                with open(path, "rb") as file:
-                    shutil.copyfileobj(file, self.target)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = pathlib.Path(folder, "result").with_suffix(self._form.suffix)
+                    self._save(save, path)
+                    with open(path, "rb") as file:
+                        shutil.copyfileobj(file, self.target)
+        for words in warnings:
+            self._note(words)
 
     def _save(self, save, path):
         save(path)

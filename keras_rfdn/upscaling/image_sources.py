@@ -5,12 +5,12 @@ import dataclasses
 import io
 import os
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from keras_rfdn.data.images import image_files, image_modes
+from keras_rfdn.data.images import image_files, image_modes, pillow_limits
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling import metadata, metadata_writers, pixels, sixteen_bits
+from keras_rfdn.upscaling import foreign_tiffs, metadata, metadata_writers, pixels, sixteen_bits
 
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 PAGES = ("TIFF", "MPO", "DCX")
@@ -57,7 +57,7 @@ class Source:
         with self.reading():
             if os.path.splitext(self.name)[1].lower() in RAW:  # Pillow would take the small preview in it
                 raise UserError("is a camera's raw file; develop it to TIFF or PNG first")
-            self._image = Image.open(sixteen_bits.fresh(source))
+            self._image = self._opened()
         try:
             self._read_header()
         except BaseException:
@@ -84,12 +84,22 @@ class Source:
         for warning in warnings:
             self._note(warning)
 
+    def _opened(self):
+        try:
+            return Image.open(sixteen_bits.fresh(self._source))
+        except UnidentifiedImageError:
+            if not foreign_tiffs.is_tiff(self._source):
+                raise
+            self._source = foreign_tiffs.convert(self._source)
+            return Image.open(sixteen_bits.fresh(self._source))
+
     def _read_header(self):
         image = self._image
         self.format = image.format
         self.deep = sixteen_bits.is_deep(image)
         self.mode = _mode(image)
-        self._metadata = metadata.read(image)
+        with pillow_limits.taken_over():  # metadata's own words are in what it says to be lost
+            self._metadata = metadata.read(image)
         turned = self.format != "TIFF" and self._metadata.orientation >= 5
         self.size = image.size[::-1] if turned else image.size
         with self.reading():
@@ -140,10 +150,11 @@ class Source:
     def read_frame(self, index: int) -> Frame:
         image, about, deep = self._image, self._metadata, None
         with self.reading():
-            if index or image.tell():
+            if self.format in ANIMATIONS + PAGES and image.tell() != index:
                 image.seek(index)
         if self.kind == "pages" and index:
-            about = metadata.read(image)
+            with pillow_limits.taken_over():
+                about = metadata.read(image)
         orientation = 1 if self.format == "TIFF" else about.orientation  # Pillow turns TIFF itself
         with self.reading():
             deep = self._read_deep(image, about)
@@ -202,6 +213,8 @@ def _plays(image):
 
 def _lost_bits(image, source):
     """What of more than 8 bits a channel Pillow leaves out without saying so, in words, or None."""
+    if image.format == "SGI" and image.tile and image.tile[0].codec_name == "SGI16":
+        return "its 16 bits a channel are read as 8"
     if image.format == "AVIF":
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             head = file.read(65536)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
-from keras_rfdn.upscaling import row_writers
+from keras_rfdn.upscaling import palettes, row_writers
 from keras_rfdn.upscaling.image_formats import Format
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -40,57 +40,20 @@ def writing(name: str, form: Format) -> Iterator[None]:
         raise UserError(f"{name} can't be written as {form.name} ({error}); write .png") from error
 
 
-def save(path: str | os.PathLike, image: Image.Image, form: Format, options: dict) -> None:
-    """Write one image of a mode that the format has. options: metadata's, for Pillow."""
+def save(path: str | os.PathLike, image: Image.Image, form: Format, options: dict) -> list[str]:
+    """Write one image of a mode that the format has, and return what was changed, in words. options: metadata's."""
+    notes = []
     if form.name == "BMP" and image.mode == "RGBA":
         with open(path, "wb") as file:
             row_writers.write_bmp(file, image, options.get("dpi"))
-        return
+        return notes
     if form.colours:
-        image = to_palette(image, form.colours)
-    image.save(path, form.name, **{**form.options, **options})
-
-
-def to_palette(image: Image.Image, colours: int) -> Image.Image:
-    """RGB or RGBA -> mode P, dithered where it has more colours; alpha below a half becomes a transparent colour."""
-    colour = image.convert("RGB")
-    transparent = image.getchannel("A").point(lambda a: 255 if a < 128 else 0) if image.mode == "RGBA" else None
-    if transparent is not None and not transparent.getbbox():
-        transparent = None
-    most = colours - (transparent is not None)
-    palette = colour.quantize(most, Image.Quantize.MEDIANCUT)
-    exact = colour.getcolors(most)
-    dither = Image.Dither.NONE if exact else Image.Dither.FLOYDSTEINBERG
-    if exact:
-        palette = Image.new("P", (1, 1))
-        palette.putpalette([channel for _, rgb in exact for channel in rgb])
-    result = colour.quantize(palette=palette, dither=dither)
-    if transparent is not None:
-        entries = (result.getpalette() + [0] * 768)[: 3 * most]
-        result.putpalette([*entries, 0, 0, 0])
-        result.paste(most, mask=transparent)
-        result.info["transparency"] = most
-    return result
-
-
-def save_animation(path, frames: Iterator[Image.Image], form: Format, options: dict, about: "Animation") -> None:
-    """Write an animation, frame after frame, each of about's mode and size."""
-    if form.colours:
-        frames = (to_palette(frame, form.colours) for frame in frames)
-    image = Frames(frames, len(about.durations_ms), "P" if form.colours else about.mode, about.size)
-    durations = [round(ms) for ms in about.durations_ms]
-    if form.name in ("WEBP", "AVIF"):
-        durations = [ms or 100 for ms in durations]  # as browsers show a GIF without times
-    more = {"save_all": True, "duration": durations if len(durations) > 1 else durations[0]}
-    if form.name == "GIF":
-        more |= {"disposal": 2 if about.mode == "RGBA" else 1, "optimize": False}
-        more |= {} if about.plays == 1 else {"loop": max(0, about.plays - 1)}  # a GIF counts repeats
-    elif form.name == "PNG":
-        more |= {"loop": about.plays, "disposal": 0, "blend": 0}
-        more["duration"] = list(about.durations_ms)
-    elif form.name == "WEBP":
-        more |= {"loop": about.plays, "background": (0, 0, 0, 0)}
-    image.save(path, form.name, **{**form.options, **options, **more})
+        image, notes = palettes.reduce(image, form.colours)
+    options = {**form.options, **options}
+    if form.name == "AVIF" and image.mode == "L":
+        del options["subsampling"]  # Pillow stores grey alone
+    image.save(path, form.name, **options)
+    return notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +67,36 @@ class Animation:
     size: tuple[int, int]
     durations_ms: tuple[float, ...]
     plays: int
+
+
+def save_animation(
+    path: str | os.PathLike, frames: Iterator[Image.Image], form: Format, options: dict, about: Animation
+) -> list[str]:
+    """Write an animation, frame after frame, each of about's mode and size; return what was changed, in words."""
+    notes: dict[str, None] = {}
+
+    def reduced():
+        for frame in frames:
+            image, changed = palettes.reduce(frame, form.colours)
+            notes.update(dict.fromkeys(changed))
+            yield image
+
+    made = reduced() if form.colours else frames
+    image = Frames(made, len(about.durations_ms), "P" if form.colours else about.mode, about.size)
+    durations = [round(ms) for ms in about.durations_ms]
+    if form.name in ("WEBP", "AVIF"):
+        durations = [ms or 100 for ms in durations]  # as browsers show a GIF without times
+    more = {"save_all": True, "duration": durations if len(durations) > 1 else durations[0]}
+    if form.name == "GIF":
+        more |= {"disposal": 2 if about.mode == "RGBA" else 1, "optimize": False}
+        more |= {} if about.plays == 1 else {"loop": max(0, about.plays - 1)}  # a GIF counts repeats
+    elif form.name == "PNG":
+        more |= {"loop": about.plays, "disposal": 0, "blend": 0}
+        more["duration"] = list(about.durations_ms)
+    elif form.name == "WEBP":
+        more |= {"loop": about.plays, "background": (0, 0, 0, 0)}
+    image.save(path, form.name, **{**form.options, **options, **more})
+    return list(notes)
 
 
 class Frames(Image.Image):

@@ -34,7 +34,7 @@ def read(image: Image.Image, source) -> np.ndarray | None:
         return _read_ppm(image, source)
     rawmodes = {_rawmode(tile) for tile in image.tile}
     if image.format == "TIFF" and image.tag_v2.get(284) == 2:  # planes: Pillow would take them for pixels
-        return _read_tiff(source)
+        return _read_tiff(source, image.tell())
     if len(rawmodes) != 1 or (rawmode := rawmodes.pop()) not in RAWMODES or image.format not in ("PNG", "TIFF"):
         return None
     pixels = _decode(image, source, *RAWMODES[rawmode])
@@ -59,18 +59,20 @@ RAWMODES = {"LA;16B": ("RGBA", None)} | {
 
 def _decode(image, source, mode, rawmode):
     if rawmode is None:  # two 16-bit channels are as long as four of 8 bits
-        return _bytes_of(source, mode, lambda args: mode).view(">u2").astype(np.uint16)
+        return _bytes_of(image, source, mode, lambda args: mode).view(">u2").astype(np.uint16)
     order = _rawmode(image.tile[0])[-1]
-    high, low = (_bytes_of(source, mode, lambda args, o=o: rawmode + o) for o in (order, OTHER_BYTE[order]))
+    high, low = (_bytes_of(image, source, mode, lambda args, o=o: rawmode + o) for o in (order, OTHER_BYTE[order]))
     pixels = high.astype(np.uint16)
     pixels <<= 8
     pixels |= low
     return pixels
 
 
-def _bytes_of(source, mode, replace):
-    """Decoded again, by another raw mode: uint8 [h, w, c]."""
+def _bytes_of(opened, source, mode, replace):
+    """The frame that an image stands at, decoded again by another raw mode: uint8 [h, w, c]."""
     with Image.open(fresh(source)) as image:
+        if opened.format == "TIFF":
+            image.seek(opened.tell())
         image._mode = mode
         image.tile = [
             tile._replace(args=replace(a) if isinstance(a := tile.args, str) else (replace(a), *a[1:]))
@@ -113,10 +115,10 @@ def _read_ppm(image, source):
     return np.rint(pixels).clip(0, 65535).astype(np.uint16)
 
 
-def _read_tiff(source):
-    """First page by tifffile: RGB or RGBA in planes."""
+def _read_tiff(source, number):
+    """A page by tifffile: RGB or RGBA in planes."""
     with tifffile.TiffFile(fresh(source)) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages[number]
         pixels = page.asarray()
     if page.planarconfig == 2:
         pixels = np.moveaxis(pixels, 0, -1)
