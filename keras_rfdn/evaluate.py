@@ -14,12 +14,14 @@ import simple_parsing
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.evaluation import reports, tables
-from keras_rfdn.evaluation.measurement import measure
 from keras_rfdn.evaluation.scoring import PROTOCOLS
+
+with lazy_imports():
+    from keras_rfdn.evaluation import measurement, plots, reports, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class EvaluateConfig:
     """Measure PSNR and SSIM against HR images, bicubic beside the networks and the paper's numbers beside ours."""
 
     sets: tuple[str, ...] = simple_parsing.field(
-        default=(), positional=True, nargs="*", metavar="SET", help="folders of HR images, or of HR and LR_bicubic"
+        default=(), positional=True, nargs="*", metavar="SET", help="folders of HR images, or of HR and LR images"
     )
     weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or pretrained
     variant: str | None = None  # by default that of the weights
@@ -52,7 +54,7 @@ def main(config):
         raise UserError("name folders of HR images, or earlier results by --with")
     earlier = [reports.read(path) for path in config.earlier]
     if config.sets:
-        report = measure(
+        report = measurement.measure(
             config.sets, config.weights, variant=config.variant, scale=config.scale, protocol=config.protocol,
             ensemble=config.ensemble, images=config.images, skip_broken=config.skip_broken, earlier=earlier,
         )  # fmt: skip
@@ -65,9 +67,9 @@ def main(config):
     else:
         print(tables.caption(report))
         print(text_table(*tables.cells(report)))
+    for line in tables.left_out(report):
+        print(line)
     if config.out:
-        from keras_rfdn.evaluation import plots
-
         files.write_json(f"{config.out}.json", report.to_json())
         files.write_text(f"{config.out}.md", tables.markdown(report))
         files.write_text(f"{config.out}.csv", tables.as_csv(report))

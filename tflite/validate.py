@@ -13,17 +13,20 @@ import dataclasses
 import sys
 
 import simple_parsing
+from absl import logging
 
-from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
-from keras_rfdn.data.sources import folders
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.tflite.inspection.comparison import ImageComparison, mean, validate
-from keras_rfdn.upscaling import litert, upscalers
-from keras_rfdn.upscaling.tiling import tiled
+
+with lazy_imports():
+    from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.sources import folders
+    from keras_rfdn.tflite.inspection import comparison
+    from keras_rfdn.upscaling import litert, tiling, upscalers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +52,11 @@ class Validation:
     data: str
     scale: int
     lr: tuple[int | None, int | None]
-    images: tuple[ImageComparison, ...]
-    mean: ImageComparison
+    images: "tuple[comparison.ImageComparison, ...]"
+    mean: "comparison.ImageComparison"
     max_drop_db: float | None
     passed: bool
+    left_out: dict[str, str]  # {image: why}
 
 
 def main(config):
@@ -70,12 +74,14 @@ def main(config):
             f"name the --weights that it was made from"
         )
     functions = (
-        tiled(function, model.scale, model.tile)
+        tiling.tiled(function, model.scale, model.tile)
         for function in (model.upscale, upscalers.from_model(keras_model))
     )
     pairs = folders.find_pairs(config.data, model.scale)
-    images = validate(*functions, pairs, scale=model.scale, limit=config.images)
-    means = mean(images)
+    for note in folders.reading_notes(pairs.files[: config.images]):
+        logging.warning("%s: %s", config.data, note)
+    images, left_out = comparison.validate(*functions, pairs, scale=model.scale, limit=config.images)
+    means = comparison.mean(images)
     result = Validation(
         model=config.model,
         weights=str(weights),
@@ -86,6 +92,7 @@ def main(config):
         mean=means,
         max_drop_db=config.max_drop_db,
         passed=config.max_drop_db is None or means.loss_db <= config.max_drop_db,
+        left_out=left_out,
     )
     print(table(result))
     if config.json:
@@ -117,6 +124,7 @@ def table(result):
         text_table(header, rows),
         f"PSNR and SSIM on luma against HR, {result.scale} pixels shaved; differences to Keras in grey levels",
     ]
+    lines += [f"left out: {name}: {why}" for name, why in result.left_out.items()]
     height, width = result.lr
     if height or width:
         lines.append(f"both in pieces of {width or 'any'}x{height or 'any'} LR pixels, the size of the TFLite model")

@@ -6,12 +6,11 @@ import os
 import pathlib
 import zipfile
 
-import tqdm
-
 from keras_rfdn.data.images import image_files
-from keras_rfdn.data.sources import div2k, downloads, folders
+from keras_rfdn.data.sources import div2k, downloads, folders, layouts
 from keras_rfdn.data.sources.downloads import Findings
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import track
 
 FOLDER_HEADER = ["set", "images", "expected", "LR images", "unreadable", "wrong size", "below a patch"]
 MOST_NAMES = 20  # that one line lists
@@ -25,13 +24,13 @@ def check_folder(folder: str | os.PathLike, scale: int, patch: int) -> Findings:
     for path in sorted(folder.glob("*.zip")):
         _check_zip(path, findings)
     try:
-        image_sets = folders.image_sets(folder, scale)
+        layout = layouts.find(folder, scale)
     except UserError as error:
         findings.problems.append(str(error))
         return findings
-    for image_set in image_sets:
+    for image_set in layout.sets:
         _check_set(image_set, scale, patch, findings)
-    _note_unread(folder, image_sets, findings)
+    findings.notes += layout.notes
     return findings
 
 
@@ -97,7 +96,7 @@ def _read_all(pairs, scale, patch):
     unreadable, wrong, small = [], [], []
     read = functools.partial(_read_pair, scale=scale)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = tqdm.tqdm(pool.map(read, pairs), "reading", len(pairs), unit=" images", disable=None)
+        results = track(pool.map(read, pairs), "reading", total=len(pairs))
         for (hr_path, _), (broken, mismatch, lr_side) in zip(pairs, results, strict=True):
             unreadable += broken
             wrong += mismatch
@@ -122,18 +121,6 @@ def _read_pair(paths, scale):
     except UserError as error:
         return [], [str(error)], None
     return [], [], min(hr.shape[:2]) // scale
-
-
-def _note_unread(folder, image_sets, findings):
-    """A note on folders beside HR folders that nothing is read from: an LR folder under another name, say."""
-    read = {s.hr_folder for s in image_sets} | {s.lr_folder.parent for s in image_sets if s.lr_folder}
-    if folder in read:
-        return
-    unread = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path not in read]
-    if unread:
-        findings.notes.append(
-            f"nothing is read from {_some(unread)}; data/sources/folders.py says in which layouts LR images are"
-        )
 
 
 def _some(names):

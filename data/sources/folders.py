@@ -1,23 +1,27 @@
-"""Image folders of the user: LR/HR pairs from one of three layouts.
+"""Image folders of the user: LR/HR pairs.
 
 FOLDER/*.png                                                     HR only, in any subfolder; LR is made by bicubic
 FOLDER/HR/*.png          FOLDER/LR_bicubic/X4/*x4.png            as the benchmark sets come
 FOLDER/*_HR/*.png        FOLDER/*_LR_bicubic/X4/*x4.png          as DIV2K unpacks
+
+data/sources/image_names.py says by which other names HR and LR images are known.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
-import glob
 import hashlib
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
+from PIL import Image
 
-from keras_rfdn.data.images import bicubic, image_files
+from keras_rfdn.data.images import bicubic, image_files, image_modes
+from keras_rfdn.data.sources import layouts
 from keras_rfdn.data.sources.pair_source import Pair
 from keras_rfdn.data.system.errors import UserError
 
@@ -40,7 +44,7 @@ class FolderPairs:
     def __iter__(self) -> Iterator[Pair]:
         workers = os.cpu_count() or 1
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            files = iter(self.files)
+            files = ((*file, name) for file, name in zip(self.files, unique_names(self.files), strict=True))
             waiting = [pool.submit(self._load, *file) for file in itertools.islice(files, 2 * workers)]
             while waiting:  # a window, so that a slow reader is not handed all images at once
                 pair = waiting.pop(0).result()
@@ -66,7 +70,9 @@ class FolderPairs:
 
     def split_published(self) -> tuple["FolderPairs", "FolderPairs"]:
         """(training pairs, validation pairs) as the folders' names say: DIV2K_valid_HR is not for training."""
-        return self._split(path.parent.name.endswith("_valid_HR") for path, _ in self.files)
+        return self._split(
+            any(part.endswith(("_valid_HR", "_valid_HR_sub")) for part in path.parent.parts) for path, _ in self.files
+        )
 
     def _split(self, is_valid):
         parts = [], []
@@ -74,9 +80,9 @@ class FolderPairs:
             parts[valid].append(file)
         return tuple(dataclasses.replace(self, files=tuple(part)) for part in parts)
 
-    def _load(self, hr_path, lr_path):
+    def _load(self, hr_path, lr_path, name):
         try:
-            return load_pair(hr_path, lr_path, self.scale)
+            return load_pair(hr_path, lr_path, self.scale, name)
         except UserError as error:
             if not self.skip_broken:
                 raise
@@ -85,72 +91,72 @@ class FolderPairs:
 
 
 def find_pairs(folder: str | os.PathLike, scale: int, *, skip_broken: bool = False) -> FolderPairs:
-    """Image pairs of a folder in one of the three layouts.
+    """Image pairs of a folder, laid out as data.sources.layouts finds out; what is not obvious goes to the log.
 
-    Raises UserError when there is no image or an LR image is missing.
+    Raises UserError when there is no image, an LR image is missing, or it is not clear which images belong together.
     """
-    files = []
-    for image_set in image_sets(folder, scale):
+    layout = layouts.find(folder, scale)
+    for note in layout.notes:
+        logging.warning("%s", note)
+    for image_set in layout.sets:
         for hr_path in image_set.missing_lr():
             raise UserError(
-                f"{hr_path.name} has no LR image {hr_path.stem}x{scale}.* in {image_set.lr_folder}; "
+                f"{hr_path} has no LR image {hr_path.stem}x{scale}.* in {image_set.lr_folder}; "
                 f"add it, or move that folder away to have the LR images made"
             )
-        files += image_set.files
-    return FolderPairs(tuple(files), scale, skip_broken)
+    return FolderPairs(tuple(pair for image_set in layout.sets for pair in image_set.files), scale, skip_broken)
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """HR folder with its files.
+def unique_names(files: Sequence[tuple[pathlib.Path, pathlib.Path | None]]) -> list[str]:
+    """Names of (HR file, LR file) pairs, no two the same: file names without suffix, or else paths within the set.
 
-    lr_folder: None where LR images are to be made. files: (HR file, LR file or None) each.
+    The suffix stays where a folder has a.png and a.jpg; of an HR file with several LR files theirs are the names.
     """
-
-    hr_folder: pathlib.Path
-    lr_folder: pathlib.Path | None
-    files: tuple[tuple[pathlib.Path, pathlib.Path | None], ...]
-
-    def missing_lr(self) -> list[pathlib.Path]:
-        """HR files without their LR file, where there is a folder of LR files."""
-        return [hr_path for hr_path, lr_path in self.files if self.lr_folder and lr_path is None]
-
-
-def image_sets(folder: str | os.PathLike, scale: int) -> list[ImageSet]:
-    """HR folders of a folder in one of the three layouts. Raises UserError when one holds no image."""
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; name one that holds HR images")
-    hr_folders = [f for f in sorted(folder.iterdir()) if f.is_dir() and (f.name == "HR" or f.name.endswith("_HR"))]
-    if not hr_folders:
-        return [ImageSet(folder, None, tuple((path, None) for path in image_files.find(folder)))]
-    return [_image_set(hr_folder, scale) for hr_folder in hr_folders]
+    hr_paths = collections.Counter(hr for hr, _ in files)
+    paths = [lr if lr and hr_paths[hr] > 1 else hr for hr, lr in files]
+    common = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    within = [path.relative_to(common) for path in paths]
+    for names in ([p.stem for p in within], [p.with_suffix("").as_posix() for p in within]):
+        if len({name.lower() for name in names}) == len(names):
+            return names
+    return [p.as_posix() for p in within]
 
 
-def _image_set(hr_folder, scale):
-    lr_folder = hr_folder.parent / f"{hr_folder.name[:-2]}LR_bicubic" / f"X{scale}"
-    if not lr_folder.is_dir():
-        return ImageSet(hr_folder, None, tuple((path, None) for path in image_files.find(hr_folder)))
-    files = tuple((path, _lr_partner(path, lr_folder, scale)) for path in image_files.find(hr_folder))
-    return ImageSet(hr_folder, lr_folder, files)
+def reading_notes(files: Iterable[tuple[pathlib.Path, pathlib.Path | None]]) -> list[str]:
+    """What reading makes of HR images that are not RGB of 8 bits a channel: a line for each kind, with their names."""
+    names = collections.defaultdict(list)
+    for hr_path, _ in files:
+        for change in _changes(hr_path):
+            names[change].append(hr_path.name)
+    some = {change: ", ".join(found[:3]) + (" ..." if len(found) > 3 else "") for change, found in names.items()}
+    return [f"{len(found)} HR images {change} ({some[change]})" for change, found in names.items()]
 
 
-def _lr_partner(hr_path, lr_folder, scale):
-    for stem in (f"{hr_path.stem}x{scale}", hr_path.stem):
-        candidates = lr_folder.glob(f"{glob.escape(stem)}.*")
-        images = sorted(p for p in candidates if p.suffix.lower() in image_files.EXTENSIONS)
-        if images:
-            return images[0]
-    return None
+def _changes(path):
+    try:
+        with Image.open(path) as image:
+            if image_modes.is_high_range(image) or ";16" in str(image.tile):
+                yield "have 16 bits or more a channel and are rounded to 8"
+            if image.has_transparency_data:
+                yield "have transparency, which is laid on white"
+            if image.mode[0] in "1LIF":
+                yield "are grey and measured as three equal channels"
+            if getattr(image, "n_frames", 1) > 1:
+                yield "have several pictures, of which the first is taken"
+    except Exception:  # what can't be read is told when it is
+        return
 
 
-def load_pair(hr_path: pathlib.Path, lr_path: pathlib.Path | None, scale: int) -> Pair:
-    """Image pair (name, lr, hr) of files, HR cropped to a multiple of scale; LR is made where lr_path is None."""
+def load_pair(hr_path: pathlib.Path, lr_path: pathlib.Path | None, scale: int, name: str | None = None) -> Pair:
+    """Image pair (name, lr, hr) of files, HR cropped to a multiple of scale; LR is made where lr_path is None.
+
+    name: by default the HR file's, without suffix.
+    """
     hr = image_files.read(hr_path)
     lr = None if lr_path is None else image_files.read(lr_path)
     check_sizes(lr, hr, lr_path, hr_path, scale)
     hr = bicubic.modcrop(hr, scale)
-    return hr_path.stem, bicubic.downscale(hr, scale) if lr is None else lr, hr
+    return name or hr_path.stem, bicubic.downscale(hr, scale) if lr is None else lr, hr
 
 
 def check_sizes(

@@ -5,15 +5,18 @@ import importlib.metadata
 import pathlib
 from collections.abc import Sequence
 
+from absl import logging
+
 import keras_rfdn
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic
-from keras_rfdn.data.sources import folders
+from keras_rfdn.data.sources import folders, image_names
+from keras_rfdn.data.sources.image_names import HR
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.evaluation import published, reports
 from keras_rfdn.evaluation.reports import Report, Result, SetResult
-from keras_rfdn.evaluation.scoring import first, mean, score
+from keras_rfdn.evaluation.scoring import evaluate_all, first, mean
 from keras_rfdn.networks import complexity
 from keras_rfdn.networks.config import name_of
 from keras_rfdn.upscaling import upscalers
@@ -39,6 +42,8 @@ def measure(
     reports.merge([*earlier, report])  # refuses what cannot stand side by side before the long part
     for folder in sets:
         pairs = folders.find_pairs(folder, report.scale, skip_broken=skip_broken)
+        for note in folders.reading_notes(pairs.files[:images]):
+            logging.warning("%s: %s", folder, note)
         results = _measure(upscale_functions, report, folder, first(pairs, images, set_name(folder)))
         report = dataclasses.replace(report, results=results)
     return reports.merge([*earlier, report])
@@ -47,7 +52,8 @@ def measure(
 def set_name(folder):
     """Name of a set: its folder's, or the one above HR, spelled as the papers spell it."""
     path = pathlib.Path(folder).resolve()
-    return published.set_name(path.parent.name if path.name == "HR" else path.name)
+    marks = image_names.folder_marks(path.name)
+    return published.set_name(path.parent.name if marks == image_names.Marks(HR, True) else path.name)
 
 
 def _open(weights, variant, scale, protocol, ensemble):
@@ -83,15 +89,13 @@ def _versions():
 
 def _measure(functions, report, folder, pairs):
     """Results of a report with one set's scores added."""
-    scores = [{} for _ in functions]
-    for image, lr, hr in pairs:
-        for of_function, function in zip(scores, functions, strict=True):
-            of_function[image] = score(function(lr), hr, report.scale, report.protocol)
-    if not scores[0]:
-        raise UserError(f"no image of {folder} could be read")
+    scores = evaluate_all(functions, pairs, report.scale, report.protocol)
+    if not scores.images[0]:
+        reasons = "; ".join(f"{name}: {why}" for name, why in scores.left_out.items())
+        raise UserError(f"no image of {folder} could be {f'measured ({reasons})' if reasons else 'read'}")
     results = []
-    for result, by_image in zip(report.results, scores, strict=True):
+    for result, by_image in zip(report.results, scores.images, strict=True):
         average = mean(by_image.values())
-        measured = SetResult(str(folder), average.psnr, average.ssim, by_image)
+        measured = SetResult(str(folder), average.psnr, average.ssim, by_image, scores.left_out)
         results.append(dataclasses.replace(result, sets={**result.sets, set_name(folder): measured}))
     return tuple(results)

@@ -4,6 +4,8 @@ import numpy as np
 
 from keras_rfdn.data.system.errors import UserError
 
+WINDOW = 11  # pixels a side of SSIM's gaussian
+
 
 def psnr(sr, hr, *, shave):
     """PSNR in dB over all three channels. shave: border not measured, in HR pixels. Equal images give inf."""
@@ -50,8 +52,8 @@ def _psnr(pair):
 
 
 def _ssim(a, b):
-    if min(a.shape) < 11:
-        raise UserError(f"SSIM needs 11 pixels or more a side, got {a.shape[0]}x{a.shape[1]}")
+    if min(a.shape) < WINDOW:
+        raise UserError(f"SSIM needs {WINDOW} pixels or more a side, got {a.shape[0]}x{a.shape[1]}")
     a, b = a.astype(np.float64), b.astype(np.float64)
     mean_a, mean_b = _blur(a), _blur(b)
     variance_a, variance_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2

@@ -21,6 +21,7 @@ class SetResult:
     psnr: float  # dB, mean of the images
     ssim: float
     images: dict[str, Score]
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)  # {image: why} that are not in the mean
 
     @property
     def score(self) -> Score:
@@ -76,7 +77,7 @@ class Report:
 
 def _set_result(values):
     images = {image: Score(_decibels(score["psnr"]), score["ssim"]) for image, score in values["images"].items()}
-    return SetResult(values["folder"], _decibels(values["psnr"]), values["ssim"], images)
+    return SetResult(values["folder"], _decibels(values["psnr"]), values["ssim"], images, values.get("left_out", {}))
 
 
 def _decibels(value):

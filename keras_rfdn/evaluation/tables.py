@@ -96,6 +96,13 @@ def image_cells(report: Report):
     return ["image", *(result.label for result in report.results)], [*rows, means]
 
 
+def left_out(report: Report) -> list[str]:
+    """A line for each image that is in no mean: which, and why."""
+    sets = [item for result in report.results for item in result.sets.items()]
+    found = {(name, image): why for name, scores in sets for image, why in scores.left_out.items()}
+    return [f"left out of {name}: {image}: {why}" for (name, image), why in found.items()]
+
+
 def caption(report: Report) -> str:
     """What the numbers are, in a sentence or two."""
     kind = {"y": "BT.601 luma", "rgb": "RGB"}[report.protocol]
@@ -116,7 +123,8 @@ def markdown(report: Report) -> str:
         for line, result in zip(_our_lines(report), report.results, strict=True)
         if result.weights
     ]
-    return "\n".join([caption(report), "", markdown_table(header, rows, left=2), "", *weights, ""])
+    notes = [f"- {line}" for line in left_out(report)]
+    return "\n".join([caption(report), "", markdown_table(header, rows, left=2), "", *weights, *notes, ""])
 
 
 def markdown_table(header, rows, *, left=1) -> str:

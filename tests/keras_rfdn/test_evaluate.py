@@ -40,7 +40,22 @@ def test_one_set_is_printed_image_by_image(folder, weights, capsys):
     assert lines[0] == f"{weights} on {folder}"
     assert lines[1].startswith("x2: PSNR in dB / SSIM on BT.601 luma, 2 pixels shaved")
     assert [line.split()[0] for line in lines[-4:]] == ["-----", "0", "1", "mean"]
-    assert lines[-1].split(maxsplit=1)[1] == f"{by_bicubic.score}  {by_network.score}"
+    assert lines[-1].split() == f"mean {by_bicubic.score} {by_network.score}".split()
+
+
+def test_what_would_spoil_the_mean_is_named(weights, tmp_path, capsys):
+    for seed in (0, 1):
+        (tmp_path / f"clip{seed}").mkdir()
+        Image.fromarray(sample.dead_leaves(48, seed=seed)).save(tmp_path / f"clip{seed}/0.png")
+    Image.new("RGB", (48, 48), "grey").save(tmp_path / "blank.png")
+    config = evaluate.EvaluateConfig((str(tmp_path),), (str(weights),), out=str(tmp_path / "out/t"))
+    report = evaluate.main(config)
+    printed = capsys.readouterr().out.splitlines()
+    line = f"left out of {tmp_path.name}: blank: HR image of one colour"
+    assert line in printed
+    assert [row.split()[0] for row in printed if row.startswith(("clip", "blank"))] == ["clip0/0", "clip1/0"]
+    assert f"- {line}" in (tmp_path / "out/t.md").read_text()
+    assert reports.read(tmp_path / "out/t.json") == report
 
 
 def test_several_sets_and_networks_make_one_table(folder, weights, tmp_path, capsys):

@@ -111,6 +111,19 @@ def test_compare_of_known_images(rng):
     assert mean.agreement_db == found.agreement_db
 
 
+def test_what_would_spoil_a_mean_is_left_out(rng):
+    hr = rng.integers(50, 200, (40, 40, 3), np.uint8)
+    pairs = [("good", hr, hr), ("blank", hr, hr * 0), ("exact", hr - 2, hr), ("small", hr, hr[:14])]
+    found, left_out = comparison.validate(lambda lr: lr + 2, lambda lr: lr + 1, pairs, scale=2)
+    assert [image.name for image in found] == ["good"]
+    assert {name: why.split(":")[0] for name, why in left_out.items()} == {
+        "blank": "HR image of one colour",
+        "exact": "a result equals the HR image",
+        "small": "HR image of 40x14 pixels, and 15 a side are needed to measure on",
+    }
+    assert comparison.mean(found).loss_db == pytest.approx(20 * np.log10(2))
+
+
 def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="--images"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder, weights=tiny_weights, images=0))
@@ -119,7 +132,7 @@ def test_errors_are_for_the_user(fixed_tflite, folder, tiny_weights, tmp_path, m
     with pytest.raises(ValueError, match="no trained run"):
         validate.main(validate.ValidateConfig(fixed_tflite, folder))
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
-    with pytest.raises(ValueError, match="tiny: SSIM needs 11 pixels"):
+    with pytest.raises(ValueError, match="no image to measure on; tiny: HR image of 8x8 pixels, and 15 a side"):
         validate.main(validate.ValidateConfig(fixed_tflite, str(tmp_path), weights=tiny_weights))
 
 

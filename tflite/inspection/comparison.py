@@ -1,6 +1,7 @@
 """Comparison of a .tflite file with the float Keras model that it was made from."""
 
 import dataclasses
+import math
 import statistics
 
 import numpy as np
@@ -28,18 +29,25 @@ class ImageComparison:
     agreement_db: float | None  # PSNR of TFLite against Keras; None when they are equal
 
 
-def validate(tflite, keras, pairs, *, scale, limit=None) -> list[ImageComparison]:
-    """Compare two upscalers on the first `limit` (name, lr, hr) of pairs.
+def validate(tflite, keras, pairs, *, scale, limit=None) -> tuple[list[ImageComparison], dict[str, str]]:
+    """Compare two upscalers on the first `limit` (name, lr, hr) of pairs -> (comparisons, {name: why} left out).
 
-    Shows its progress. Raises UserError that names the image when one is too small to measure.
+    Left out is what would spoil a mean, as scoring.evaluate_all does. Shows its progress. Raises UserError when nothing
+    is left.
     """
-    results = []
+    results, left_out = [], {}
     for name, lr, hr in scoring.first(pairs, limit, "validating"):
-        try:
-            results.append(compare(tflite(lr), keras(lr), hr, scale=scale, name=name))
-        except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
-    return results
+        why = scoring.unmeasurable(hr, scale)
+        if not why:
+            found = compare(tflite(lr), keras(lr), hr, scale=scale, name=name)
+            if math.isfinite(found.tflite_psnr_y) and math.isfinite(found.keras_psnr_y):
+                results.append(found)
+                continue
+            why = "a result equals the HR image: its PSNR is infinite"
+        left_out[name] = why
+    if not results:
+        raise UserError("no image to measure on; " + "; ".join(f"{name}: {why}" for name, why in left_out.items()))
+    return results, left_out
 
 
 def compare(tflite_sr, keras_sr, hr, *, scale, name="") -> ImageComparison:

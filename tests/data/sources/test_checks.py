@@ -32,9 +32,7 @@ def check(folder, **settings):
 def test_lr_images_of_another_scale_are_made(benchmark_set):
     found = check(benchmark_set, scale=2)
     assert found.rows == [["HR", 3, "", "made by bicubic", 0, 0, 0]]
-    assert found.notes == [
-        "nothing is read from LR_bicubic; data/sources/folders.py says in which layouts LR images are"
-    ]
+    assert found.notes == [f"{benchmark_set}: LR_bicubic holds LR images of x4 only; those of x2 are made by bicubic"]
 
 
 def test_every_broken_file_is_named(benchmark_set):

@@ -47,6 +47,35 @@ def test_lr_images_of_another_scale_are_not(tmp_path, image):
     np.testing.assert_array_equal(lr, bicubic.downscale(hr, 2))
 
 
+def test_names_are_unique(tmp_path, image):
+    def names():
+        return [name for name, _, _ in folders.find_pairs(tmp_path, 2)]
+
+    save(tmp_path / "x/a.png", image())
+    save(tmp_path / "x/deep/b.png", image())
+    assert names() == ["a", "b"]
+    save(tmp_path / "x/deep/A.png", image())  # one file name on other systems
+    assert names() == ["a", "deep/A", "deep/b"]
+    save(tmp_path / "x/a.bmp", image())
+    assert names() == ["a.bmp", "a.png", "deep/A.png", "deep/b.png"]
+
+
+def test_names_of_several_lr_images_are_theirs(tmp_path, image):
+    save(tmp_path / "D_HR/0001.png", image())
+    save(tmp_path / "D_LR_wild/0001x4w1.png", image(4, 6))
+    save(tmp_path / "D_LR_wild/0001x4w2.png", image(4, 6))
+    pairs = list(folders.find_pairs(tmp_path, 4))
+    assert [name for name, _, _ in pairs] == ["0001x4w1", "0001x4w2"]
+    assert not np.array_equal(pairs[0][1], pairs[1][1])
+
+
+def test_what_is_not_obvious_is_logged(tmp_path, image, caplog):
+    save(tmp_path / "HR/a.png", image())
+    save(tmp_path / "cover.png", image())
+    folders.find_pairs(tmp_path, 4)
+    assert "nothing is read from" in caplog.text
+
+
 def test_every_hr_folder_counts(tmp_path, image):
     save(tmp_path / "D_valid_HR/b.png", image())
     save(tmp_path / "D_train_HR/a.jpg", image())
@@ -54,8 +83,9 @@ def test_every_hr_folder_counts(tmp_path, image):
 
 
 def test_missing_lr_image_is_named(tmp_path, image):
-    save(tmp_path / "HR/a.png", image())
-    (tmp_path / "LR_bicubic/X4").mkdir(parents=True)
+    for name in "ab":
+        save(tmp_path / f"HR/{name}.png", image())
+    save(tmp_path / "LR_bicubic/X4/bx4.png", image(4, 6))
     with pytest.raises(ValueError, match=r"a\.png has no LR image ax4\.\*"):
         folders.find_pairs(tmp_path, 4)
 

@@ -6,10 +6,11 @@ from PIL import Image
 
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic
-from keras_rfdn.data.sources import sample
+from keras_rfdn.data.sources import folders, sample
 from keras_rfdn.data.system import files
 from keras_rfdn.evaluation import measurement, metrics
 from keras_rfdn.evaluation.measurement import measure
+from keras_rfdn.evaluation.scoring import evaluate_all
 from keras_rfdn.networks import complexity, models
 from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.upscaling.upscalers import float_from_model, from_model
@@ -98,3 +99,37 @@ def test_what_cannot_be_is_refused_before_the_work(folder, weights, tmp_path, mo
         measure([folder], [tmp_path / "three.h5"], earlier=earlier)
     with pytest.raises(ValueError, match="different names"):
         measure([folder, folder], [weights])
+
+
+def test_images_of_one_name_and_those_left_out(weights, tmp_path, caplog):
+    for seed in (0, 1):
+        (tmp_path / f"HR/clip{seed}").mkdir(parents=True)
+        Image.fromarray(sample.dead_leaves(48, seed=seed)).save(tmp_path / f"HR/clip{seed}/0.png")
+    Image.new("I;16", (48, 48), 500).save(tmp_path / "HR/blank.png")
+    by_bicubic, network = measure([tmp_path], [weights]).results
+    for result in (by_bicubic, network):
+        (scores,) = result.sets.values()
+        assert list(scores.images) == ["clip0/0", "clip1/0"]
+        assert scores.psnr == pytest.approx(np.mean([s.psnr for s in scores.images.values()]))
+        assert scores.left_out == {"blank": "HR image of one colour"}
+    assert "1 HR images have 16 bits or more a channel and are rounded to 8 (blank.png)" in caplog.text
+    for folder in (tmp_path / "HR").glob("clip*"):
+        (folder / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"could be measured \(blank: HR image of one colour\)"):
+        measure([tmp_path], [weights])
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("Set5", "Set5"), ("set5/HR", "Set5"), ("Set5/gt", "Set5"), ("mine/GT", "mine"), ("x/HR4", "HR4")],
+)
+def test_set_names(tmp_path, folder, name):
+    assert measurement.set_name(tmp_path / folder) == name
+
+
+@pytest.mark.parametrize("case", ["02_same_names", "03a_HR_LR", "03b_gt_lq"])
+def test_known_scores(shared, case):
+    """Of small sets that were scored wrongly once."""
+    scores = {"02_same_names": [38.32, 38.57, 44.65], "03a_HR_LR": [7.46, 7.21], "03b_gt_lq": [7.46, 7.21]}[case]
+    found = evaluate_all([lambda lr: bicubic.upscale(lr, 4)], folders.find_pairs(shared / "cases" / case, 4), 4)
+    assert [score.psnr for score in found.images[0].values()] == pytest.approx(scores, abs=0.006)
