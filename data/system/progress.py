@@ -37,9 +37,14 @@ def track(
 class _LogLines(tqdm.tqdm):
     """tqdm that writes lines into the log in place of a bar."""
 
+    _logged = None  # how many were done by the last line
+
     def display(self, msg=None, pos=None):
         facts = self.format_dict
         n, total, elapsed = facts["n"], facts["total"], facts["elapsed"]
+        if n == self._logged:  # tqdm shows the end twice
+            return
+        self._logged = n
         rate = (n - facts["initial"]) / elapsed if elapsed else 0.0
         line = f"{facts['prefix']}: {n}{f' of {total}' if total else ''}{facts['unit']}, "
         line += f"{rate:.2g} a second" if rate < 10 else f"{rate:.0f} a second"

@@ -47,6 +47,12 @@ def test_a_slow_item_has_a_line_of_its_own(clock, lines):
     assert lines == ["upscaling: 1 of 3 images, 0.001 a second, 0:33:20 left"]
 
 
+def test_the_end_is_said_once(clock, lines):
+    for _ in progress.track(range(2), "upscaling"):
+        clock[0] += 30
+    assert [line.split(",")[0] for line in lines] == ["upscaling: 1 of 2 images", "upscaling: 2 of 2 images"]
+
+
 def test_short_work_says_nothing(clock, lines):
     for _ in progress.track(range(10), "upscaling"):
         clock[0] += 1.9
