@@ -59,18 +59,18 @@ def read(image: Image.Image) -> Metadata:
     """
     found = readers.read(image)
     lost, profile = found["lost"], found["icc"]
-    space, pixels = color.space(profile) if profile else None, color.space_of_image(image)
+    space, pixels = color.space(profile), color.space_of_mode(image.mode)
     if profile and space is None:
         lost.append("damaged ICC profile")
         image.info.pop("icc_profile", None)
         found["icc"] = b""
     elif profile and image.info.get("icc_profile") != profile:
         image.info["icc_profile"] = profile
-    if color.needs_conversion(image):
+    if conversion := color.conversion_profile(image):
         found["icc"] = b""
         try:
-            color.to_rgb(image, sample=True)
-            found["converted"] = bool(profile) or pixels == "LAB"
+            color.to_srgb(Image.new(image.mode, (1, 1)), conversion)
+            found["converted"] = True
         except color.ERRORS:
             lost.append("damaged ICC profile")
     elif found["icc"] and space != pixels:
@@ -99,17 +99,22 @@ def to_result_space(image: Image.Image) -> Image.Image:
     one; so do grey pixels with an RGB profile, which stay grey. RGB keeps its numbers with its profile, Adobe RGB and
     Display P3 too.
     """
-    if not color.needs_conversion(image):
-        return image
-    try:
-        return color.to_rgb(image)
-    except color.ERRORS:
-        return image.convert("L" if image.mode == "L" else "RGB")
+    if profile := color.conversion_profile(image):
+        try:
+            return color.to_srgb(image, profile)
+        except color.ERRORS:  # read has said so
+            pass
+    return image.convert("RGB") if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") else image
 
 
 def to_format_space(image: Image.Image, metadata: Metadata, *, format: str) -> tuple[Image.Image, Metadata]:
-    """8-bit image and metadata for a file of Pillow's `format`: in sRGB where it can't hold the profile."""
-    if format in writers.WITH_PROFILE or not metadata.icc or color.is_srgb(metadata.icc):
+    """8-bit image and metadata for a file of Pillow's `format`: in sRGB where that can't hold the profile.
+
+    WebP has no grey images and AVIF none with alpha, so no grey profile either.
+    """
+    as_rgb = format == "WEBP" or (format == "AVIF" and image.has_transparency_data)
+    fits = format in writers.WITH_PROFILE and not (as_rgb and color.space(metadata.icc) == "grey")
+    if fits or not metadata.icc or color.is_srgb(metadata.icc):
         return image, metadata
     try:
         image = color.to_srgb(image, metadata.icc)
@@ -133,9 +138,18 @@ def save_options(
 
 
 def finish(
-    file: str | os.PathLike | BinaryIO, metadata: Metadata, *, format: str, mode: str, size: tuple[int, int], scale: int
+    file: str | os.PathLike | BinaryIO,
+    metadata: Metadata,
+    *,
+    format: str,
+    mode: str,
+    size: tuple[int, int],
+    scale: int,
+    page: int = 0,
 ) -> None:
     """Add to a written file what Image.save, or tifffile, could not; the other arguments are those of save_options.
+
+    page: of a TIFF of several, whose pages may be finished in any order.
 
     TIFF: all tags, with EXIF, GPS, XMP, IPTC and the ICC profile. JPEG 2000: boxes of EXIF, XMP and IPTC. JPEG: pixel
     aspect ratio. Other formats are left as they are. file: a path, or a binary file open for reading and writing.
@@ -144,10 +158,10 @@ def finish(
     if format not in writers.FINISHERS:
         pass
     elif hasattr(file, "write"):
-        writers.FINISHERS[format](file, fitted)
+        writers.FINISHERS[format](file, fitted, page)
     else:
         with open(file, "r+b") as opened:
-            writers.FINISHERS[format](opened, fitted)
+            writers.FINISHERS[format](opened, fitted, page)
 
 
 def _fit(metadata, *, mode, size, scale):

@@ -10,7 +10,8 @@ ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
 
 def space(profile: bytes) -> str | None:
     """Colour space of a profile ("RGB", "grey", "CMYK" ...), None for one that is damaged or none of an image."""
-    if profile[36:40] != b"acsp" or profile[12:16] not in (b"mntr", b"scnr", b"prtr", b"spac"):
+    kinds = (b"mntr", b"scnr", b"prtr", b"spac") + (b"abst",) * (profile[16:20] == b"Lab ")  # LittleCMS' own LAB
+    if profile[36:40] != b"acsp" or profile[12:16] not in kinds:
         return None
     try:
         ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -21,14 +22,9 @@ def space(profile: bytes) -> str | None:
 
 def space_of_mode(mode: str) -> str:
     """Colour space of a Pillow mode, in the words of space."""
-    if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+    if mode in ("CMYK", "LAB"):
         return mode
     return "grey" if mode.startswith(("1", "L", "I", "F")) else "RGB"
-
-
-def space_of_image(image: Image.Image) -> str:
-    """Colour space of an image's pixels: that of its mode, RGB for a palette."""
-    return space_of_mode(image.mode)
 
 
 def is_srgb(profile: bytes) -> bool:
@@ -39,26 +35,17 @@ def is_srgb(profile: bytes) -> bool:
         return False
 
 
-def needs_conversion(image: Image.Image) -> bool:
-    """Whether pixels are neither RGB nor grey, or are grey with an RGB profile, which a grey file can't have."""
-    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        return True
-    return image.mode in ("L", "LA") and space(image.info.get("icc_profile") or b"") == "RGB"
+def conversion_profile(image: Image.Image) -> bytes:
+    """Profile by which pixels become sRGB because a result can't be of their space; empty where Pillow's own way does.
 
-
-def to_rgb(image: Image.Image, *, sample: bool = False) -> Image.Image:
-    """Image that needs_conversion, in sRGB: by its own profile where that is of its space, else by Pillow's own way.
-
-    sample: convert one pixel of its mode instead, to see whether it can be done. Raises one of ERRORS where it can't.
+    CMYK by a CMYK profile, LAB by its own or the standard one, grey by an RGB profile, which a grey file can't have.
     """
     profile = image.info.get("icc_profile") or b""
-    if sample:
-        image = Image.new(image.mode, (1, 1))
-    if image.mode == "LAB" and space(profile) != "LAB":
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    if image.mode in ("YCbCr", "HSV") or (image.mode == "CMYK" and space(profile) != "CMYK"):
-        return image.convert("RGB")
-    return to_srgb(image, profile)
+    found = space(profile)
+    if image.mode == "LAB" and found != "LAB":
+        return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    wanted = {"LAB": "LAB", "CMYK": "CMYK", "L": "RGB", "LA": "RGB"}.get(image.mode)
+    return profile if wanted is not None and found == wanted else b""
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -66,8 +53,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
     Grey images of a grey or RGB profile stay grey; alpha stays as it is. Raises one of ERRORS where LittleCMS can't.
     """
-    if image.mode == "P":
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode == "P" or (image.mode in ("L", "RGB") and image.has_transparency_data):
+        mode = "L" if image.mode == "L" else "RGB"
+        image = image.convert(f"{mode}A" if image.has_transparency_data else mode)
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "LAB"):
         raise ValueError(f"no conversion of mode {image.mode}")
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None

@@ -171,6 +171,16 @@ def resolution(directory: Directory) -> tuple[float, float] | None:
     return x, y
 
 
+def aspect(directory: Directory) -> tuple[int, int] | None:
+    """Pixels per length across and down by XResolution and YResolution without unit, or None where they are equal."""
+    values = [directory.values(tag) for tag in (X_RESOLUTION, Y_RESOLUTION)]
+    unit = directory.values(RESOLUTION_UNIT)
+    if unit is None or unit[:1].tolist() != [1] or any(v is None or v.size != 2 or not v.all() for v in values):
+        return None
+    ratio = (Fraction(*values[0].tolist()) / Fraction(*values[1].tolist())).limit_denominator(1000)
+    return (ratio.numerator, ratio.denominator) if 0 < ratio != 1 else None
+
+
 def set_resolution(directory: Directory, x: float, y: float, *, unit: int) -> None:
     """Set XResolution, YResolution and ResolutionUnit (1: none, 2: inch, 3: centimetre)."""
     for tag, value in ((X_RESOLUTION, x), (Y_RESOLUTION, y)):

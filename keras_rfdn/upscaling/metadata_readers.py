@@ -48,6 +48,7 @@ def read(image: Image.Image) -> dict:
     directory = found["exif"]
     if directory is not None and found["dpi"] is None:
         found["dpi"] = exif.resolution(directory)
+        found["aspect"] = found["aspect"] or exif.aspect(directory)
     if found["dpi"] is not None and not all(0 < value < 1e6 for value in found["dpi"]):
         found["dpi"] = None
     elif found["dpi"] is not None and image.format in ("PNG", "BMP", "DIB"):
@@ -75,7 +76,8 @@ def _read_file(image, file, lost):
     if image.format in ("JPEG", "MPO"):
         return jpeg.read(file, start=getattr(image, "offset", 0), alone=image.format == "JPEG")
     if image.format == "TIFF":
-        return fields | _read_tiff(tiff.parse(file, image.tag_v2.offset), lost)
+        # Pillow says 1 dpi where there are none.
+        return fields | {"dpi": None} | _read_tiff(tiff.parse(file, image.tag_v2.offset), lost)
     if image.format == "PSD":
         return fields | {name: value for name, value in containers.psd(image.resources).items() if value}
     reader = containers.READERS.get(image.format)
@@ -130,15 +132,14 @@ def _parse_exif(image, block, lost):
     except (ValueError, struct.error) as error:
         lost.append(f"damaged EXIF ({error})")
         directory = None
-    try:
-        Image.Exif().load(block)
-    except Exception:  # whatever it is, exif_transpose would raise it
-        image.load()  # a PNG's EXIF may stand behind its pixels
+    if directory is None or directory.big:  # Pillow's exif_transpose would raise
+        if image.format == "PNG":  # whose EXIF may stand behind the pixels
+            with contextlib.suppress(*DAMAGE):
+                image.load()
         for key in ("exif", "Raw profile type exif"):
             image.info.pop(key, None)
-    else:
-        if image.format == "PNG":
-            image.info.setdefault("exif", b"Exif\0\0" + block.removeprefix(b"Exif\0\0"))
+    elif image.format == "PNG":
+        image.info.setdefault("exif", b"Exif\0\0" + block.removeprefix(b"Exif\0\0"))
     if directory is None:
         return None
     if directory.damaged:

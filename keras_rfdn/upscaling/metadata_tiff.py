@@ -58,7 +58,7 @@ class Directory:
 
 
 def parse(block: bytes | BinaryIO, offset: int | None = None) -> Directory:
-    """Directory of an EXIF block (with or without "Exif\\0\\0" before it) or of a TIFF file, the first or that at an offset.
+    """Directory of an EXIF block ("Exif\\0\\0" before it or not) or a TIFF file, the first or that at an offset.
 
     Its EXIF, GPS and Interop directories stand in it.
 
@@ -213,20 +213,30 @@ def lay_out(tags: dict, start: int, order: str, *, following: int = 0, big: bool
     return bytes(result)
 
 
-def add_tags(file: BinaryIO, tags: dict, order: str) -> None:
-    """Add tags, values in a byte order, to the first directory of a TIFF file that is open for reading and writing.
+def add_tags(file: BinaryIO, tags: dict, order: str, *, page: int = 0) -> None:
+    """Add tags, values in a byte order, to a page's directory of a TIFF file that is open for reading and writing.
 
-    The directory is written anew at the file's end; pixels and further pages stay where they are.
+    The directory is written anew at the file's end; pixels and other pages stay where they are. Raises ValueError where
+    there is no such page.
     """
     old = parse(file)
+    pointer = 8 if old.big else 4  # where the directory's offset stands
+    for _ in range(page):
+        file.seek(pointer)
+        file.seek(struct.unpack(old.order + ("Q" if old.big else "L"), file.read(8 if old.big else 4))[0])
+        count = struct.unpack(old.order + ("Q" if old.big else "H"), file.read(8 if old.big else 2))[0]
+        pointer = file.tell() + count * (20 if old.big else 12)
+        if not old.next:
+            raise ValueError(f"no page {page} in the TIFF file")
+        old = parse(file, old.next)
     if not old.big:
         tags = without_big_types(Directory(order, tags)).tags
     end = file.seek(0, io.SEEK_END)
-    start = end + end % 8
-    merged = dict(sorted({**old.tags, **to_order(tags, order, old.order)}.items()))
+    start = end + -end % 8
+    merged = {**old.tags, **to_order(tags, order, old.order)}
     new = lay_out(merged, start, old.order, following=old.next, big=old.big)
     if not old.big and start + len(new) > 0xFFFFFFFF:
         raise ValueError("no room for tags in a TIFF file of 4 GB")
     file.write(bytes(start - end) + new)
-    file.seek(8 if old.big else 4)
+    file.seek(pointer)
     file.write(struct.pack(old.order + ("Q" if old.big else "L"), start))

@@ -121,7 +121,7 @@ def _other_options(fitted, format):
         found["comment"] = fitted.comment
     lost = ["EXIF"] * bool(fitted.exif and fitted.exif.tags) + ["XMP"] * bool(fitted.xmp)
     lost += ["dpi"] * bool(fitted.dpi and format not in WITH_DPI) + ["pixel aspect ratio"] * bool(fitted.aspect)
-    lost += ["comment"] * bool(fitted.comment and format != "GIF") + [f"text {key!r}" for key in fitted.text]
+    lost += ["comment"] * bool(fitted.comment and format != "GIF") + [_text_word(key) for key in fitted.text]
     return found, lost + _photoshop_words(fitted, iptc=False)
 
 
@@ -136,7 +136,7 @@ OPTIONS = {
 }
 
 
-def _finish_tiff(file, fitted):
+def _finish_tiff(file, fitted, page):
     directory, _ = _whole_exif(fitted, "TIFF")
     tags = {tag: value for tag, value in directory.tags.items() if tag not in exif.JPEG_ONLY | {256, 257}}
     for tag, kind, data in (
@@ -148,17 +148,17 @@ def _finish_tiff(file, fitted):
         if data:
             tags[tag] = (kind, data)
     if tags:
-        tiff.add_tags(file, tags, directory.order)
+        tiff.add_tags(file, tags, directory.order, page=page)
 
 
-def _finish_jpeg2000(file, fitted):
+def _finish_jpeg2000(file, fitted, page):
     directory, _ = _whole_exif(fitted, "JPEG2000")
     block = exif.to_block(directory)[0] if directory.tags else b""
     packet = xmp.merge(fitted.xmp, fitted.xmp_extension)
     containers.add_jpeg2000_boxes(file, exif=block, xmp=packet, iptc=photoshop.iptc_of(fitted.photoshop))
 
 
-def _finish_jpeg(file, fitted):
+def _finish_jpeg(file, fitted, page):
     if fitted.aspect and not fitted.dpi and max(fitted.aspect) < 65536:
         jpeg.set_density(file, *fitted.aspect)
 
@@ -181,10 +181,14 @@ def _whole_exif(fitted, format):
         texts.setdefault("Comment", fitted.comment.decode("utf-8", "replace"))
     for key, value in texts.items():
         if key not in TEXT_TAGS or not exif.set_text(directory, TEXT_TAGS[key], value):
-            lost.append("comment" if key == "Comment" else f"text {key!r}")
+            lost.append(_text_word(key))
     if format != "TIFF" and [directory.tags.pop(tag) for tag in exif.GEOREFERENCE if tag in directory.tags]:
         lost.append("georeference")
     return directory, lost
+
+
+def _text_word(key):
+    return "comment" if key == "Comment" else f"text {key!r}"
 
 
 def _color_words(fitted):
