@@ -60,6 +60,7 @@ def read(file: BinaryIO) -> dict:
             fields["dpi" if unit == 1 else "aspect"] = (x * 0.0254, y * 0.0254) if unit == 1 else (x, y)
         elif name == b"cICP" and len(data) == 4:
             fields["cicp"] = tuple(data)
+            fields["chunks"].append((name, data))
         elif name == b"bKGD":
             fields["chunks"].append((name, _background(data, palette, depth)))
         elif name in TEXT:

@@ -54,7 +54,7 @@ def read(image: Image.Image) -> dict:
     elif found["dpi"] is not None and image.format in ("PNG", "BMP", "DIB"):
         # These count pixels per metre: 300 dpi are 11811 of them, which are 299.9994 dpi.
         found["dpi"] = tuple(round(dpi) if abs(dpi - round(dpi)) < 0.0127 else dpi for dpi in found["dpi"])
-    if found["icc"] and image.format != "PNG":
+    if (found["icc"] and image.format != "PNG") or png.is_plain_cicp(found["cicp"]):
         found["cicp"] = ()
     if image.format in NEVER_TURNED:
         orientation = 1
@@ -165,8 +165,8 @@ def _unknown(image):
 def _file(image):
     """The image's file, open and left at its place, or None where it is no longer there."""
     file = getattr(image, "fp", None)
-    # After load it is closed, or holds decoded pixels.
-    if file is not None and getattr(image, "tile", None):
+    # After load it is closed, or holds decoded pixels. Pillow's WebP images have no tiles before it.
+    if file is not None and (getattr(image, "tile", None) or (image.format == "WEBP" and _starts(file, b"RIFF"))):
         place = file.tell()
         try:
             yield file
@@ -177,3 +177,11 @@ def _file(image):
             yield opened
     else:
         yield None
+
+
+def _starts(file, signature):
+    place = file.tell()
+    file.seek(0)
+    found = file.read(len(signature)) == signature
+    file.seek(place)
+    return found
