@@ -70,7 +70,7 @@ def decoding(path: str | os.PathLike) -> Iterator[list[str]]:
 
 def _why(path):
     """Why Pillow knows no format for a file."""
-    if isinstance(path, str | os.PathLike) and os.path.getsize(path) == 0:
+    if os.path.isfile(path) and os.path.getsize(path) == 0:
         return "it is empty"
     return "damaged at its start, or of a format that Pillow doesn't read"
 

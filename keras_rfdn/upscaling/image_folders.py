@@ -7,7 +7,7 @@ import os
 import pathlib
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
@@ -67,26 +67,36 @@ def plan(source: str | os.PathLike, target: str | os.PathLike, *, overwrite: boo
 
 
 def _targets(images, source, target):
-    names, keys, pairs, same = set(), set(), [], None
+    named = result_names([path.relative_to(source) for path in images], lambda: is_case_insensitive(target))
+    return sorted((source / path, target / name) for path, name in named.items())
+
+
+def result_names(
+    images: Sequence[pathlib.PurePath], one_case: Callable[[], bool]
+) -> dict[pathlib.PurePath, pathlib.PurePath]:
+    """{image: its result} of paths within a folder, as plan gives them.
+
+    one_case: whether the disk takes names that differ in case for one; asked where there are such.
+    """
+    names, keys, results, same = set(), set(), {}, None
     # Those that keep their names choose first, whatever the others are called.
     keeps = {path: image_formats.of_suffix(path) is not None for path in images}
-    for path in sorted(images, key=lambda path: not keeps[path]):
-        relative = path.relative_to(source)
-        wanted = relative if keeps[path] else relative.with_suffix(".png")
+    for relative in sorted(images, key=lambda path: not keeps[path]):
+        wanted = relative if keeps[relative] else relative.with_suffix(".png")
         for number in range(len(images) + 1):
             key = unicodedata.normalize("NFC", str(wanted)).casefold()
             if key in keys and same is None:
-                same = _is_case_insensitive(target)
+                same = one_case()
             if wanted not in names and not (same and key in keys):
                 break
             wanted = relative.with_name(f"{relative.name}{f'.{number}' if number else ''}.png")
         names.add(wanted)
         keys.add(key)
-        pairs.append((path, target / wanted))
-    return sorted(pairs)
+        results[relative] = wanted
+    return results
 
 
-def _is_case_insensitive(folder):
+def is_case_insensitive(folder: pathlib.Path) -> bool:
     """Whether a disk takes names that differ in case for one; asked of the nearest folder that is there."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

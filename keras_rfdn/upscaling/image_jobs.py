@@ -141,6 +141,7 @@ class Job:
         for frame in self._open.read():
             times.append(frame.duration_ms)
             transparent = transparent or not frame.pixels.opaque
+            self._note_alpha(frame.pixels)
             self._frame = self._frame or frame
         if self._form.name == "TIFF":
             if self._open.kind == "animation":
@@ -148,8 +149,6 @@ class Job:
             return
         wanted = "RGBA" if transparent else "RGB"
         self._mode = self._form.mode_for(wanted, False)
-        if transparent and not self._mode.endswith("A"):
-            self._note_no_alpha()
         plays = self._open.plays
         if plays and self._form.name == "AVIF":
             self._note("it will be shown for ever: Pillow writes no number of repeats into AVIF")
@@ -159,13 +158,15 @@ class Job:
         """The mode and depth of the result, now that the pixels are known."""
         mode = apart.mode.removesuffix("A") if apart.opaque and not self._form.holds_alpha else apart.mode
         self._mode, self._dtype = self._form.mode_for(mode, apart.deep), self._form.dtype_for(mode, apart.deep)
-        if not apart.opaque and not self._mode.endswith("A"):
-            self._note_no_alpha()
+        self._note_alpha(apart)
         if apart.deep and self._dtype == np.uint8:
             self._note(f"its 16 bits a channel become 8, which is what {self._form.name} holds")
 
-    def _note_no_alpha(self):
-        self._note(f"its transparency is laid on white: {self._form.name} holds none")
+    def _note_alpha(self, apart):
+        if not apart.opaque and not self._form.holds_alpha:
+            self._note(f"its transparency is laid on white: {self._form.name} holds none")
+        elif apart.translucent and self._form.colours:
+            self._note("partly transparent pixels become opaque or transparent")
 
     def _encode(self, path):
         for words in image_targets.save(path, self._image, self._form, self._options(self._frame)):

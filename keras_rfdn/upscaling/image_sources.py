@@ -96,6 +96,9 @@ class Source:
     def _read_header(self):
         image = self._image
         self.format = image.format
+        if self.format == "WEBP" and image.mode == "RGB" and image.is_animated:
+            # Frames that cover part of the picture leave the rest transparent, though no frame has alpha.
+            image._mode = image.rawmode = "RGBA"
         self.deep = sixteen_bits.is_deep(image)
         self.mode = _mode(image)
         with pillow_limits.taken_over():  # metadata's own words are in what it says to be lost

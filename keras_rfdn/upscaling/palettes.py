@@ -13,8 +13,6 @@ def reduce(image: Image.Image, colours: int) -> tuple[Image.Image, list[str]]:
     colour, notes, transparent = image.convert("RGB"), [], None
     if image.mode == "RGBA":
         alpha = image.getchannel("A")
-        if sum(alpha.histogram()[1:255]):
-            notes.append("partly transparent pixels become opaque or transparent")
         transparent = alpha.point(lambda a: 255 if a < 128 else 0)
         if not transparent.getbbox():
             transparent = None

@@ -49,6 +49,11 @@ class Pixels:
         """Whether nothing shows through."""
         return self.alpha is None or self.alpha.getextrema()[0] >= (65535 if self.deep else 255)
 
+    @property
+    def translucent(self) -> bool:
+        """Whether pixels show through partly."""
+        return self.alpha is not None and sum(self.alpha.histogram()[1:255]) > 0  # 256 bins of mode F too
+
 
 def of_image(image: Image.Image) -> Pixels:
     """Pillow image of any mode of 8 bits -> Pixels."""

@@ -18,6 +18,8 @@ OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # N: native, which is little-endian
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an image that Image.open gave, not yet loaded, holds more than 8 bits a channel."""
+    if image.format == "TIFF" and max(image.tag_v2.get(image_modes.BITS_PER_SAMPLE, (1,))) > 8:
+        return True
     rawmodes = (_rawmode(tile) for tile in image.tile)
     return image_modes.is_high_range(image) or any(";16" in r for r in rawmodes) or _ppm_maximum(image) > 255
 
