@@ -1,80 +1,161 @@
-"""Upscaling of image files:
+"""Upscaling of images and videos, also as the command rfdn:
 
-python -m keras_rfdn.upscale in.png out.png                 by the newest run, or pretrained weights
-python -m keras_rfdn.upscale FOLDER FOLDER --weights A      every image of a folder, by weights of yours
+rfdn in.png out.png                          four times as large, by E-RFDN's int8 file
+rfdn FOLDER FOLDER --weights rfdn-mobile-x2  every image of a folder
+rfdn in.mp4 out.mp4 --scale 2                a video, with its sound
+rfdn - - < in.png > out.png                  standard input and output
 """
 
+import contextlib
 import dataclasses
 import pathlib
+import shutil
+import sys
+import tempfile
 
 import simple_parsing
-import tqdm
 from absl import logging
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
-from keras_rfdn.data.images import image_files
-from keras_rfdn.data.system import files
+from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling.image_upscaling import file_format, upscale_file
-from keras_rfdn.upscaling.tiling import OVERLAP, tiled
-from keras_rfdn.upscaling.upscalers import open_upscaler
+
+with lazy_imports():
+    from keras_rfdn.data.system import files, progress
+    from keras_rfdn.upscaling import image_folders, image_formats, image_upscaling, upscaler, video
+
+STREAM = "-"
 
 
 @dataclasses.dataclass(frozen=True)
 class UpscaleConfig:
-    """Upscale an image, or every image of a folder; transparency, orientation and colour profile are kept."""
+    """Upscale an image, every image of a folder, or a video. What a file holds besides pixels is kept, or named."""
 
-    input: str = simple_parsing.field(positional=True, metavar="IN")  # image or folder
-    output: str = simple_parsing.field(positional=True, metavar="OUT")  # image or folder
-    # Weight file, workdir, .tflite or released .pth; by default the newest run or pretrained.
+    input: str = simple_parsing.field(positional=True, metavar="IN")  # image, folder or video; - for standard input
+    output: str = simple_parsing.field(positional=True, metavar="OUT")  # the same; - for standard output
+    # Pretrained weights by name (e-rfdn-x4, rfdn-mobile-x2, ...), a .tflite file, or weights of your training.
     weights: str | None = None
-    variant: str | None = None  # by default that of the weights
-    scale: int | None = None  # by default that of the weights
-    # LR pixels a side, above which an image is cut into tiles to bound memory
-    tile: int = number(384, above=2 * OVERLAP)
+    scale: int | None = choice(2, 3, 4, default=None)  # by default that of the weights, and of E-RFDN 4
+    float: bool = False  # the pretrained float32 weights in place of the int8 file; needs TensorFlow
+    threads: int | None = number(None, above=0)  # of the processor; all by default
+    format: str | None = None  # of standard output: png (the default), jpg, webp, tif, mp4 ...
+    strip: bool = False  # drop what files hold besides pixels: EXIF, XMP, colour profile ...
     overwrite: bool = False  # write over files that are there
 
 
 def main(config):
-    """Writes the upscaled files and returns their paths. Images of a folder that can't be read are named at the end."""
+    """Writes the upscaled files and returns their paths. Images of a folder that can't be upscaled are named at the end.
+
+    Raises UserError for these, after the others are done.
+    """
     check_fields(config)
-    jobs = _jobs(config)
-    upscale, scale, description = open_upscaler(config.weights, variant=config.variant, scale=config.scale)
-    upscale = tiled(upscale, config.tile, config.tile)
-    logging.info("x%d with %s", scale, description)
-    failed = []
-    for source, target in tqdm.tqdm(jobs, unit=" images", disable=len(jobs) < 2 or None):
-        try:
-            upscale_file(source, target, upscale)
-        except UserError as error:
-            failed.append(str(error))
-    if failed:
-        raise UserError(f"{len(failed)} of {len(jobs)} not upscaled:\n" + "\n".join(failed))
-    return [target for _, target in jobs]
+    if config.format and config.output != STREAM:
+        raise UserError("--format is for OUT -; a file has the format that its name asks for")
+    if config.input != STREAM and pathlib.Path(config.input).is_dir():
+        return _folder(config)
+    with _source(config) as source, _target(config, source) as target:
+        if is_video := video.is_video(source):
+            _check_video(config, target)
+        else:
+            image_formats.of_target(target)  # refused before the network is loaded
+        up = _open(config)
+        if is_video:
+            identity = f"{files.sha256(up.name)} {config.float}"
+            video.upscale_video(source, target, up, up.scale, identity=identity)
+        else:
+            _say(target, image_upscaling.upscale_file(source, target, up, up.scale, strip=config.strip))
+    return [target]
 
 
-def _jobs(config):
-    """[(image to read, image to write)]: of a folder those that are not written yet, so that a killed run resumes."""
-    source, target = pathlib.Path(config.input), pathlib.Path(config.output)
-    if not source.is_dir():
-        if not source.is_file():
-            raise UserError(f"no image or folder at {source}")
+def _open(config):
+    up = upscaler.Upscaler(config.weights, scale=config.scale, threads=config.threads, float=config.float)
+    logging.info("x%d with %s", up.scale, up.name)
+    return up
+
+
+def _folder(config):
+    if config.output == STREAM:
+        raise UserError(f"standard output holds one image, and {config.input} is a folder; name a folder")
+    plan = image_folders.plan(config.input, config.output, overwrite=config.overwrite)
+    if plan.passed_over:
+        logging.warning("passed over, for they are no images that are read: %s", plan.passed_over)
+    if plan.renamed:
+        logging.info("%d results are .png, for the format of their source is not written", plan.renamed)
+    if plan.done:
+        logging.info("%d are in %s already; --overwrite remakes them", plan.done, config.output)
+    if not plan.pairs:
+        return []
+    up = _open(config)
+    outcomes = image_folders.upscale_files(plan.pairs, up, up.scale, strip=config.strip)
+    errors, written = [], []
+    for outcome in progress.track(outcomes, "upscaling", total=len(plan.pairs)):
+        if outcome.error:
+            errors.append(outcome.error)
+        else:
+            _say(outcome.target, outcome.notes)
+            written.append(outcome.target)
+    if errors:
+        raise UserError(f"{len(errors)} of {len(plan.pairs)} not upscaled:\n" + "\n".join(errors))
+    return written
+
+
+def _say(target, notes):
+    if notes:
+        logging.warning("%s: %s", files.printable(target), "; ".join(notes))
+
+
+@contextlib.contextmanager
+def _source(config):
+    """Path of the image or video to read; standard input is a file for as long."""
+    if config.input != STREAM:
+        source = pathlib.Path(config.input)
+        if not source.exists():
+            raise UserError(f"no image, video or folder at {files.printable(source)}")
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "standard input")
+        with open(source, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield source
+
+
+@contextlib.contextmanager
+def _target(config, source):
+    """Path of the file to write; what is for standard output is copied there at the end."""
+    if config.output != STREAM:
+        target = pathlib.Path(config.output)
         if target.is_dir():
+            if config.input == STREAM:
+                raise UserError(f"{files.printable(target)} is a folder; name a file in it")
             target = target / source.name
         if target.exists() and not config.overwrite:
-            raise UserError(f"{target} is there already; name another file, or say --overwrite")
-        file_format(target)  # which is refused before the network is loaded
-        return [(source, target)]
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file, but {source} is a folder; name a folder")
-    files.check_outside(target, source)
-    jobs = [(path, target / path.relative_to(source)) for path in image_files.find(source)]
-    todo = [job for job in jobs if config.overwrite or not job[1].exists()]
-    if len(todo) < len(jobs):
-        logging.info("%d of %d are in %s already; --overwrite remakes them", len(jobs) - len(todo), len(jobs), target)
-    return todo
+            raise UserError(f"{files.printable(target)} is there already; name another file, or say --overwrite")
+        yield target
+        return
+    if sys.stdout.isatty():
+        raise UserError("an image is nothing for a terminal to show: name a file, or pipe the output")
+    with tempfile.TemporaryDirectory() as folder:
+        suffix = config.format or ("mkv" if video.is_video(source) else "png")
+        target = pathlib.Path(folder, f"standard output.{suffix.lower().removeprefix('.')}")
+        yield target
+        with open(target, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _check_video(config, target):
+    if config.strip:
+        raise UserError("--strip is for images; a video keeps what its streams hold")
+    if target.suffix.lower() not in video.TARGETS:
+        raise UserError(f"{target.name} must end in {', '.join(video.TARGETS)}, as {config.input} is a video")
+
+
+def run():
+    """The console script rfdn."""
+    command.run(main, UpscaleConfig)
 
 
 if __name__ == "__main__":
-    command.run(main, UpscaleConfig)
+    run()

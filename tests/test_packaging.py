@@ -5,9 +5,15 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
+
+import keras_rfdn
+from keras_rfdn.data.sources import sample
 
 PACKAGES = {"data": "keras_rfdn/data", "keras_rfdn": "keras_rfdn", "tflite": "keras_rfdn/tflite"}  # folder: in a wheel
 
@@ -21,8 +27,8 @@ def sources(root):
 
 
 @pytest.fixture(scope="module")
-def wheel(root, sources, tmp_path_factory):
-    """A wheel built from a copy of the sources, opened."""
+def wheel_file(root, sources, tmp_path_factory):
+    """Path of a wheel built from a copy of the sources."""
     copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
     for path in sources:
         if path.parts[0] not in ("tests", "docs"):
@@ -32,7 +38,13 @@ def wheel(root, sources, tmp_path_factory):
     built = subprocess.run(command, cwd=out, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = out.glob("*.whl")
-    with zipfile.ZipFile(path) as opened:
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file):
+    """The wheel, opened."""
+    with zipfile.ZipFile(wheel_file) as opened:
         yield opened
 
 
@@ -66,6 +78,27 @@ def test_the_wheel_finds_its_weights_and_its_parts_from_anywhere(wheel, tmp_path
     file, *names = _output([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(tmp_path / "site")).split()
     assert pathlib.Path(file) == tmp_path / "site/keras_rfdn/tflite/__init__.py"
     assert "e-rfdn-x4" in names
+
+
+def test_a_photograph_is_upscaled_where_the_wheel_alone_is_installed(wheel_file, tmp_path):
+    """In an empty environment, into which pip brings what pyproject.toml says: no TensorFlow."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python, rfdn = tmp_path / "venv/bin/python", tmp_path / "venv/bin/rfdn"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", wheel_file]
+    subprocess.run(pip, cwd=tmp_path, check=True, capture_output=True)
+    lr = sample.dead_leaves(48, seed=1)
+    Image.fromarray(lr).save(tmp_path / "in.png")
+    _output([rfdn, "in.png", "out.png", "--scale", "2"], tmp_path)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), keras_rfdn.upscale_image(lr, scale=2))
+    code = (
+        "import importlib.util as u; print([n for n in ('tensorflow', 'tf_keras', 'data', 'tflite') if u.find_spec(n)])"
+    )
+    assert _output([python, "-I", "-c", code], tmp_path).strip() == "[]"
+    for words in (["-m", "keras_rfdn.train"], ["-m", "keras_rfdn.upscale", "in.png", "float.png", "--float"]):
+        done = subprocess.run([python, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count('pip install "keras-rfdn[train]"') == 1
+        assert "Traceback" not in done.stderr
 
 
 def test_nothing_called_data_or_tflite_is_installed(root, tmp_path):

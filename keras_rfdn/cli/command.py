@@ -12,6 +12,10 @@ from absl import app, flags, logging
 from keras_rfdn.cli import native_log
 from keras_rfdn.data.system.errors import StoppedError, UserError
 
+# Packages that `pip install keras-rfdn` leaves out, and the extra that brings each.
+TRAIN = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_datasets", "skimage", "matplotlib")
+EXTRAS = dict.fromkeys((*TRAIN, "h5py", "filelock"), "train") | {"av": "video", "apache_beam": "beam"}
+
 
 def run(main, config_class, *, preset=None):
     """Command: parse the command line into config_class, call main(config), exit.
@@ -27,10 +31,19 @@ def run(main, config_class, *, preset=None):
         try:
             main(config)
         except (UserError, StoppedError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _fail(error)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            _fail(f'this needs {package}, which is not installed: pip install "keras-rfdn[{EXTRAS[package]}]"')
 
     app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset=preset))
+
+
+def _fail(error):
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _quiet():

@@ -40,7 +40,7 @@ class Upscaler:
     weights: name of pretrained weights ("e-rfdn-x4", "rfdn-mobile-x2", ...: keras_rfdn/weights), of which the int8 file
     is taken; a .tflite file; or a weight file or workdir of keras_rfdn.train or a released .pth, which need TensorFlow.
     By default E-RFDN's. scale: 2, 3 or 4, which the weights must have; by default theirs, and without weights 4.
-    threads: of the processor; None for all. Keras weights take all that TensorFlow has.
+    threads: of the processor, for .tflite files; None for all.
     float: the float32 weights in place of the int8 file, for names of pretrained weights; they need TensorFlow.
 
     scale: output pixels per input pixel along a side. name: path of what was opened.
@@ -62,6 +62,8 @@ class Upscaler:
         if str(weights).endswith(".tflite"):
             model = Model(weights, threads=threads)
             self._network, self._tile, self.scale = model.upscale, model.tile, model.scale
+        elif threads is not None:
+            raise UserError(f"threads are for .tflite files; {weights} is run by TensorFlow, which takes them all")
         else:
             self._network, self._tile, self.scale = _of_keras(weights)
         self._lock = threading.Lock()
