@@ -89,8 +89,8 @@ def rgb_from_grey(grey: np.ndarray) -> np.ndarray:
 def extensions() -> frozenset[str]:
     """Suffixes, with their dot and in lower case, of the pictures that Pillow reads."""
     Image.init()
-    known = Image.registered_extensions().items()
-    return frozenset(suffix for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES)
+    kinds = {*Image.OPEN, "MPO"} - NO_PICTURES  # JPEG's plugin opens MPO
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in kinds)
 
 
 def __getattr__(name):

@@ -1,9 +1,12 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_rfdn.data.images import image_files
 from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
 
 
 def saved(path, pixels, mode=None, **options):
@@ -117,3 +120,81 @@ def test_find_says_what_is_missing(tmp_path):
         image_files.find(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         image_files.find(tmp_path / "absent")
+
+
+def test_every_raster_format_of_pillow_is_found():
+    found = image_files.extensions()
+    assert found >= {".png", ".jpg", ".jfif", ".tif", ".tiff", ".gif", ".webp", ".avif", ".jp2", ".bmp", ".tga", ".psd"}
+    assert found >= {".dds", ".pcx", ".sgi", ".qoi", ".ppm", ".pgm", ".ico", ".apng", ".mpo", ".xpm"}
+    assert not found & {".pdf", ".eps", ".ps", ".h5", ".mpg", ".wmf", ".txt", ".heic"}
+    assert found == image_files.EXTENSIONS
+
+
+def test_find_passes_over_what_systems_put_beside_images(tmp_path, rgb):
+    junk = ["._a.png", "__MACOSX/b.png", "@eaDir/a.png/THUMB.jpg", ".thumbnails/c.png", "$RECYCLE.BIN/d.png"]
+    for name in [*junk, "a.png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        saved(tmp_path / name, rgb)
+    (tmp_path / "Thumbs.db").touch()
+    assert image_files.find_all(tmp_path) == image_files.Found((tmp_path / "a.png",), ())
+
+
+def test_find_tells_what_it_passes_over(tmp_path, rgb):
+    saved(tmp_path / "a.png", rgb)
+    for name in ("b.heic", "c.heic", "d.txt", "e"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.png")  # which would be waited for
+    found = image_files.find_all(tmp_path)
+    assert found.passed_over_in_words() == "2 .heic (b.heic), 1 .png (pipe.png), 1 .txt (d.txt), 1 without suffix (e)"
+    assert found.images == (tmp_path / "a.png",)
+
+
+def test_find_leaves_out_links_to_nothing(tmp_path, rgb):
+    saved(tmp_path / "a.png", rgb)
+    (tmp_path / "b.png").symlink_to(tmp_path / "nowhere")
+    assert image_files.find(tmp_path) == [tmp_path / "a.png"]
+    assert image_files.find_all(tmp_path).images == (tmp_path / "a.png", tmp_path / "b.png")
+
+
+def test_more_pixels_than_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_PIXELS", 2_000_000)
+    Image.new("1", (2000, 1500)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png has 3 megapixels, and at most 2 are read; cut it up"):
+        image_files.read(tmp_path / "a.png")
+
+
+def test_large_images_are_read_without_a_warning(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("1", (15, 10)).save(tmp_path / "a.png")
+    assert image_files.read(tmp_path / "a.png").shape == (10, 15, 3)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied"), r"a\.png may not be read; give yourself the right"),
+        (OSError(5, "Input/output error"), r"a\.png can't be read from the disk \(Input/output error\); try again"),
+        (MemoryError(), r"a\.png needs more memory than there is"),
+        (IsADirectoryError(21, "Is a directory"), r"a\.png is a folder"),
+        (SyntaxError("broken PNG file"), r"a\.png is not a readable image \(broken PNG file\); remove it"),
+    ],
+)
+def test_what_is_wrong_is_told_truly(tmp_path, monkeypatch, error, message):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(UserError, match=message):
+        image_files.read(tmp_path / "a.png")
+
+
+def test_files_that_are_no_images(tmp_path):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(UserError, match=r"empty\.png is not a readable image \(it is empty\)"):
+        image_files.read(tmp_path / "empty.png")
+    with pytest.raises(UserError, match=r"text\.png is not a readable image \(damaged at its start, or of a format"):
+        image_files.read(tmp_path / "text.png")
+    with pytest.raises(FileNotFoundError):
+        image_files.read(tmp_path / "absent.png")

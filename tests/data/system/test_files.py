@@ -111,3 +111,18 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: done.append(("name", b.name)) or replace(a, b))
     files.write_text(tmp_path / "folder/a.txt", "all of it")
     assert done == [("sync", "temporary", "all of it"), ("name", "a.txt"), ("sync", "folder", True)]
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "é" * 125 + ".png", "a" * 40 + ".b", "\udcff" * 200 + ".tif"])
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path, name):
+    with files.atomic_write(tmp_path / name) as temporary:
+        assert files.is_temporary(temporary)
+        assert temporary.suffix == (tmp_path / name).suffix
+        assert len(os.fsencode(temporary.name)) <= max(41, len(os.fsencode(name)))
+        temporary.write_text("new")
+    assert (tmp_path / name).read_text() == "new"
+
+
+def test_printable_names_are_one_line():
+    assert files.printable(pathlib.Path("é/a b.png")) == "é/a b.png"
+    assert files.printable("\udcff\n\x1b[31m.png") == "??" + "?[31m.png"
