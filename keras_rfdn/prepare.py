@@ -16,6 +16,7 @@ from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.progress import heartbeat
 from keras_rfdn.networks.config import SCALES
 
 with lazy_imports():
@@ -38,7 +39,8 @@ def main(config):
     if config.data == "div2k":
         if config.download:
             div2k.load(config.scale, "train")
-        header, findings = ["DIV2K", "state"], downloads.check(config.scale)
+        with heartbeat("checking DIV2K"):
+            header, findings = ["DIV2K", "state"], downloads.check(config.scale)
     elif config.download:
         raise UserError("--download is for div2k; a folder is only looked at")
     else:
