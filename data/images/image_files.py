@@ -17,6 +17,8 @@ from keras_rfdn.data.system.errors import UserError
 
 MOST_PIXELS = 178_956_970  # that read decodes: 0.5 GB of RGB, and Pillow's own limit for files from strangers
 
+ORIENTATION = 274  # tag of EXIF and TIFF
+
 # What Pillow knows by name and is no picture of pixels, or of which it knows the name alone.
 NO_PICTURES = {"PDF", "EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "MCIDAS", "PALM"}
 
@@ -31,11 +33,19 @@ def read(path: str | os.PathLike) -> np.ndarray:
     Greyscale becomes three equal channels; 16-bit greyscale is scaled to 8 bits.
     Raises UserError that names the file when it can't be decoded, and FileNotFoundError when it is not there.
     """
-    with decoding(path), Image.open(path) as image:
+    with decoding(path), open_image(path) as image:
         if image.width * image.height > MOST_PIXELS:
             megapixels = image.width * image.height / 1e6
             raise UserError(f"has {megapixels:.0f} megapixels, and at most {MOST_PIXELS / 1e6:.0f} are read; cut it up")
         return to_rgb(ImageOps.exif_transpose(image))
+
+
+def open_image(source) -> Image.Image:
+    """Image.open of a path or binary file, without a fault of Pillow's."""
+    image = Image.open(source)
+    if image.format == "TIFF" and image.tag_v2.get(ORIENTATION, 1) >= 5:
+        image.filename = ""  # by which Pillow would map an uncompressed file into memory, with its sides exchanged
+    return image
 
 
 @contextlib.contextmanager

@@ -1,11 +1,17 @@
-"""Decompression bomb limit and warnings of Pillow, taken over while files are read: it has one for all threads."""
+"""Decompression bomb limits and warnings of Pillow, taken over while files are read: it has one for all threads."""
 
 import contextlib
 import threading
 import warnings
 from collections.abc import Iterator
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
+
+LIMITS = (
+    (Image, "MAX_IMAGE_PIXELS", None),
+    (PngImagePlugin, "MAX_TEXT_CHUNK", 2**28),  # bytes; image generators keep whole workflows there
+    (PngImagePlugin, "MAX_TEXT_MEMORY", 2**30),
+)
 
 _lock = threading.Lock()
 _inside = 0  # readers at work in all threads
@@ -15,7 +21,7 @@ _saved = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def taken_over() -> Iterator[list[str]]:
-    """Pillow without its limit on pixels and without Python warnings, as a context; gives the list of its warnings.
+    """Pillow without its limits on size and without Python warnings, as a context; gives the list of its warnings.
 
     The caller checks sizes itself. Several threads may be inside: the first one sets, the last one puts back.
     """
@@ -36,8 +42,9 @@ def taken_over() -> Iterator[list[str]]:
 
 
 def _take_over():
-    _saved.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    Image.MAX_IMAGE_PIXELS = None
+    for module, name, value in LIMITS:
+        _saved.callback(setattr, module, name, getattr(module, name))
+        setattr(module, name, value)
     _saved.enter_context(warnings.catch_warnings())
     show = warnings.showwarning
 

@@ -86,12 +86,12 @@ class Source:
 
     def _opened(self):
         try:
-            return Image.open(sixteen_bits.fresh(self._source))
+            return image_files.open_image(sixteen_bits.fresh(self._source))
         except UnidentifiedImageError:
             if not foreign_tiffs.is_tiff(self._source):
                 raise
             self._source = foreign_tiffs.convert(self._source)
-            return Image.open(sixteen_bits.fresh(self._source))
+            return image_files.open_image(sixteen_bits.fresh(self._source))
 
     def _read_header(self):
         image = self._image
@@ -124,6 +124,8 @@ class Source:
         self._note_other_pictures()
         if lost := _lost_bits(image, self._source):
             self.notes.append(lost)
+        if image.mode in ("CMYK", "LAB"):
+            self.notes.append(f"its {image.mode} colours become RGB")
 
     def _is_reduced(self, index):
         self._image.seek(index)
@@ -216,12 +218,14 @@ def _plays(image):
 
 def _lost_bits(image, source):
     """What of more than 8 bits a channel Pillow leaves out without saying so, in words, or None."""
+    bits = 8
     if image.format == "SGI" and image.tile and image.tile[0].codec_name == "SGI16":
-        return "its 16 bits a channel are read as 8"
-    if image.format == "AVIF":
+        bits = 16
+    elif image.format in ("AVIF", "JPEG2000") and image.mode != "I;16":
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             head = file.read(65536)
-        at = head.find(b"av1C")
-        # https://aomediacodec.github.io/av1-isobmff: high_bitdepth is the second bit of the third byte.
-        return "its 10 or 12 bits a channel are read as 8" if at >= 0 and head[at + 6] & 0x40 else None
-    return None
+        if (at := head.find(b"av1C")) >= 0:  # https://aomediacodec.github.io/av1-isobmff: high_bitdepth, twelve_bit
+            bits = 8 if not head[at + 6] & 0x40 else 12 if head[at + 6] & 0x20 else 10
+        elif (at := head.find(b"\xff\x4f\xff\x51")) >= 0:  # ISO 15444-1: marker SIZ, whose Ssiz is one less
+            bits = (head[at + 42] & 0x7F) + 1
+    return f"its {bits} bits a channel are read as 8" if bits > 8 else None

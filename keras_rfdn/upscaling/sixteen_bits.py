@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from keras_rfdn.data.images import image_modes
+from keras_rfdn.data.images import image_files, image_modes
 from keras_rfdn.data.system.errors import UserError
 
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}  # N: native, which is little-endian wherever LiteRT runs
@@ -72,7 +72,7 @@ def _decode(image, source, mode, rawmode):
 
 def _bytes_of(opened, source, mode, replace):
     """The frame that an image stands at, decoded again by another raw mode: uint8 [h, w, c]."""
-    with Image.open(fresh(source)) as image:
+    with image_files.open_image(fresh(source)) as image:
         if opened.format == "TIFF":
             image.seek(opened.tell())
         image._mode = mode

@@ -80,6 +80,16 @@ def test_exif_orientation(tmp_path, rgb, orientation, upright):
     np.testing.assert_array_equal(image_files.read(saved(tmp_path / "a.png", rgb, exif=exif)), upright(rgb))
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_tiff(tmp_path, rgb, orientation, compression):
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = saved(tmp_path / "a.tif", rgb, exif=exif, compression=compression)
+    png = saved(tmp_path / "a.png", rgb, exif=exif)
+    np.testing.assert_array_equal(image_files.read(path), image_files.read(png))
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
 def test_truncated_file_is_refused_by_name(tmp_path, rgb, name):
     whole = saved(tmp_path / name, rgb).read_bytes()
