@@ -26,6 +26,8 @@ CHATTER = re.compile(
             rf".*{SOURCE}failed call to cuInit",
             rf".*{SOURCE}Unable to register cu\w+ factory",
             r"To enable the following instructions: ",  # the second line of one above
+            r"Created TensorFlow Lite",  # LiteRT, where another process writes between INFO and this
+            r"(INFO|WARNING):(root|__main__|apache_beam[\w.]*):",  # Apache Beam's workers, which set up their own log
         ]
     )
 )
