@@ -190,7 +190,7 @@ def test_all_of_an_mp4_is_kept(tmp_path, said):
         for key in ("title", "artist", "creation_time"):
             assert file.metadata[key] == before.metadata[key]
         assert (file.streams.audio[0].language, file.streams.audio[0].metadata["name"]) == ("deu", "Ton")
-    assert [frame.rotation for frame in frames(target)[:1]] == [90]
+    assert frames(target)[0].rotation == 90
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
@@ -207,7 +207,9 @@ def test_all_of_a_matroska_file_is_kept(tmp_path, said):
     for kind in ("audio", "subtitle"):
         assert packets(target, kind) == packets(source, kind)
     assert [text.decode() for _, text in packets(target, "subtitle")] == ["Guten Tag", "Grüße"]
-    with av.open(str(target)) as file:
+    with av.open(str(target)) as file, av.open(str(source)) as before:
+        # The last frame's duration too: Matroska notes where each stream ends.
+        assert file.streams.video[0].metadata["DURATION"] == before.streams.video[0].metadata["DURATION"]
         assert [file.metadata["title"], file.metadata["PLACE"]] == ["Film", "Köln"]
         assert len(file.chapters()) == 1
         subtitle = file.streams.subtitles[0]
@@ -259,6 +261,33 @@ def test_colours_go_by_matrix_and_range(tmp_path, matrix, full, pix_fmt):
     error = rgb(result, matrix=matrix, full=full)[40, 8::16] - BARS
     assert np.abs(error).mean() < 1.5
     assert np.abs(error).max() < 5
+
+
+def test_full_range_of_vp9(tmp_path):
+    # Unlike H.264's decoder, VP9's tells the range by the tag alone.
+    source = write(
+        tmp_path / "in.webm", codec="libvpx-vp9", matrix=6, full=True, pts=[0], options={"lossless": "1"},
+    )  # fmt: skip
+    run(source, target := tmp_path / "out.webm")
+    assert np.abs(rgb(frames(target)[0], matrix=6, full=True)[40, 8::16] - BARS).max() < 5
+
+
+def test_an_interlaced_frame_has_no_fields_once_upscaled(tmp_path):
+    # Pairs of rows of two colours: chroma of a field by itself would be a mixture of them.
+    rows = np.repeat(np.tile(BARS[[1, 6]], (HEIGHT // 2, 1)), 2, 0).astype(np.uint8)
+    results = []
+    for name, options in (("fields", {"x264-params": "interlaced=1"}), ("frames", {"crf": "1"})):
+        source = write(tmp_path / f"{name}.mp4", pix_fmt="yuv420p", pts=[0], options=options)
+        run(source, target := tmp_path / f"{name}2.mp4", lambda lr: np.repeat(rows[:, None], 128, 1))
+        results.append(rgb(frames(target)[0], matrix=1, full=False)[:, 64])
+    assert np.ptp(results[1], axis=0).min() > 100
+    assert np.abs(results[0] - results[1]).max() < 6
+
+
+def test_the_encoder_chooses_its_key_frames(tmp_path):
+    source = write(tmp_path / "in.mp4", options={"qp": "0", "g": "1"})
+    run(source, target := tmp_path / "out.mp4")
+    assert [sum(frame.key_frame for frame in frames(path)) for path in (source, target)] == [FRAMES, 1]
 
 
 def test_untagged_colours_stay_those_of_the_smaller_video(tmp_path):
@@ -405,6 +434,7 @@ def test_metadata_without_a_place_in_mp4_are_kept(tmp_path, said):
     assert not said
     with av.open(str(target)) as file:
         found = {key.lower(): value for key, value in file.metadata.items()}
+    assert b"creation_time" not in target.read_bytes()  # it has a place of its own, and is repeated otherwise
     assert [found[key] for key in metadata] == ["Film", "Phone", "2024-01-02T03:04:05.000000Z"]
 
 
