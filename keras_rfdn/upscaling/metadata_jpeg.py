@@ -72,6 +72,8 @@ def read(file: BinaryIO, *, start: int = 0, alone: bool = True) -> dict:
             fields["lost"].append("FlashPix data")
         elif marker == 0xEB and (data[:2] == b"JP" or b"jumb" in data[:64]):
             fields["lost"].append("C2PA provenance (it signs the original)")
+        elif marker == 0xE2 and data.startswith(ICC):
+            fields["lost"].append("damaged ICC profile")
         elif not data.startswith(FORM.get(marker, (b"\0\0no",))):
             fields["segments"].append((marker, data))
     fields["icc"] = b"".join(profile[n] for n in sorted(profile))

@@ -28,6 +28,11 @@ def parse(block: bytes) -> list[tuple[bytes, int, bytes, bytes]]:
     return found
 
 
+def is_damaged(block: bytes) -> bool:
+    """Whether resources end before the block does."""
+    return len(to_bytes(parse(block))) < len(block.rstrip(b"\0"))
+
+
 def to_bytes(resources: list[tuple[bytes, int, bytes, bytes]]) -> bytes:
     """Image resources in their file form, each padded to an even length."""
     result = b""

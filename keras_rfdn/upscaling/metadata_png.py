@@ -1,6 +1,7 @@
 """PNG chunks beside the pixels: read from the file, made true for the result, and handed to Pillow's writer."""
 
 import binascii
+import io
 import re
 import struct
 import zlib
@@ -13,6 +14,9 @@ COLOR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 PLACES = {b"vpAg": "virtual page", b"caNv": "canvas", b"orNT": "orientation chunk"}  # ImageMagick's
 LARGEST_TEXT = 64 << 20
+# Bytes of the chunks that have but one length.
+LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8, b"pHYs": 9, b"oFFs": 9, b"tIME": 7}
+LENGTHS |= {b"sTER": 1}
 
 
 class Chunk(bytes):
@@ -22,8 +26,11 @@ class Chunk(bytes):
         return b"x" if key == slice(1, 2) else super().__getitem__(key)
 
 
-def chunks(file: BinaryIO) -> list[tuple[bytes, bytes]]:
-    """(Name, data) of all chunks but the pixels', in order, up to a damaged one; the file stays at the end of IEND."""
+def chunks(file: BinaryIO, damaged: list | None = None) -> list[tuple[bytes, bytes]]:
+    """(Name, data) of all chunks but the pixels', in order; the file stays at the end of IEND.
+
+    damaged: gets the names of those whose checksum is wrong, which are then left out.
+    """
     file.seek(8)
     found = []
     while len(head := file.read(8)) == 8:
@@ -34,6 +41,9 @@ def chunks(file: BinaryIO) -> list[tuple[bytes, bytes]]:
         data = file.read(length + 4)
         if len(data) < length + 4 or not name.isalpha():
             break
+        if damaged is not None and zlib.crc32(name + data[:length]) != int.from_bytes(data[length:], "big"):
+            damaged.append(f"damaged PNG chunk {name.decode('latin-1')}")
+            continue
         found.append((name, data[:length]))
         if name == b"IEND":
             break
@@ -45,9 +55,11 @@ def read(file: BinaryIO) -> dict:
     fields = {"chunks": [], "text": {}, "lost": []}
     ended = False
     palette, depth = b"", 8
-    for name, data in chunks(file):
+    for name, data in chunks(file, fields["lost"]):
         ended = name == b"IEND"
-        if name == b"IHDR":
+        if name not in PIXELS and not is_readable(name, data) and not _is_only_large(name, data):
+            fields["lost"].append(f"damaged PNG chunk {name.decode('latin-1')}")
+        elif name == b"IHDR":
             depth = data[8]
         elif name == b"PLTE":
             palette = data
@@ -55,10 +67,10 @@ def read(file: BinaryIO) -> dict:
             fields["exif"] = data
         elif name == b"iCCP":
             fields["icc"] = _unpack(data.split(b"\0", 1)[-1][1:])
-        elif name == b"pHYs" and len(data) == 9:
+        elif name == b"pHYs":
             x, y, unit = struct.unpack(">LLB", data)
             fields["dpi" if unit == 1 else "aspect"] = (x * 0.0254, y * 0.0254) if unit == 1 else (x, y)
-        elif name == b"cICP" and len(data) == 4:
+        elif name == b"cICP":
             fields["cicp"] = tuple(data)
             fields["chunks"].append((name, data))
         elif name == b"bKGD":
@@ -68,7 +80,7 @@ def read(file: BinaryIO) -> dict:
             if key == "XML:com.adobe.xmp":
                 fields["xmp"] = value
             elif (profile := re.match("raw profile type (exif|app1|xmp|iptc|8bim|icc|icm)$", key.lower())) is not None:
-                fields |= _raw_profile(profile[1], value)
+                fields |= _raw_profile(profile[1], value, fields["lost"])
             else:
                 fields["text"][key] = plain
                 fields["chunks"].append((name, data))
@@ -81,6 +93,28 @@ def read(file: BinaryIO) -> dict:
     if ended and file.read(1 << 20).strip(b"\0\n"):
         fields["lost"].append("data behind the image's end")
     return fields
+
+
+def is_readable(name: bytes, data: bytes) -> bool:
+    """Whether a chunk has the form of its kind, and Pillow's reader does not refuse it, and the picture with it."""
+    if len(data) != LENGTHS.get(name, len(data)):
+        return False
+    stream = PngImagePlugin.PngStream(io.BytesIO(data))
+    handle = getattr(stream, f"chunk_{name.decode('ascii')}", None)
+    try:
+        return handle is None or handle(0, len(data)) is not None
+    except Exception:  # of as many kinds as there are chunks
+        return False
+
+
+def _is_only_large(name, data):
+    """Whether a packed chunk is whole, but of over 1 MB, which Pillow refuses."""
+    return name in (b"iCCP", b"zTXt", b"iTXt") and len(_packed(name, data)) > PngImagePlugin.MAX_TEXT_CHUNK
+
+
+def _packed(name, data):
+    rest = data.partition(b"\0")[2]
+    return _unpack(rest[1:] if name != b"iTXt" else rest[2:].split(b"\0", 2)[-1])
 
 
 def fit(found: list, *, mode: str, scale: int, orientation: int, converted: bool) -> tuple[list, list[str]]:
@@ -176,12 +210,13 @@ def _text(name, data):
     return key.decode("latin-1"), rest, rest.decode("utf-8" if name == b"iTXt" else "latin-1", "replace")
 
 
-def _raw_profile(kind, value):
-    """Fields of Metadata in ImageMagick's hexadecimal form of a profile; damage gives nothing but a word."""
+def _raw_profile(kind, value, lost):
+    """Fields of Metadata in ImageMagick's hexadecimal form of a profile; damage gives nothing but a word in lost."""
     try:
         data = bytes.fromhex("".join(value.decode("ascii").split("\n")[3:]))
     except ValueError:
-        return {"lost": [f"damaged raw profile {kind}"]}
+        lost.append(f"damaged raw profile {kind}")
+        return {}
     if kind == "app1" and data.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
         return {"xmp": data.split(b"\0", 1)[1]}
     if kind in ("iptc", "8bim"):

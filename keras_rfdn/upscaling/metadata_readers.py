@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import struct
 import zlib
@@ -43,6 +44,8 @@ def read(image: Image.Image) -> dict:
     lost += found.pop("lost", [])
     iptc = found.pop("iptc")
     found["photoshop"] = found["photoshop"] or photoshop.from_iptc(iptc)
+    if photoshop.is_damaged(found["photoshop"]):
+        lost.append("damaged Photoshop image resources")
     if isinstance(found["exif"], bytes):
         found["exif"] = _parse_exif(image, found["exif"], lost)
     directory = found["exif"]
@@ -62,6 +65,8 @@ def read(image: Image.Image) -> dict:
         orientation = exif.orientation_of(directory)
     else:
         orientation = xmp.orientation_of(found["xmp"])
+    if hasattr(getattr(image, "fp", None), "original") and image.format != "PNG" and not lost:
+        lost.append("damaged EXIF" if image.format == "AVIF" else "damaged metadata")
     return found | {"lost": lost, "orientation": orientation}
 
 
@@ -166,7 +171,9 @@ def _file(image):
     """The image's file, open and left at its place, or None where it is no longer there."""
     file = getattr(image, "fp", None)
     # After load it is closed, or holds decoded pixels. Pillow's WebP images have no tiles before it.
-    if file is not None and (getattr(image, "tile", None) or (image.format == "WEBP" and _starts(file, b"RIFF"))):
+    if hasattr(file, "original"):  # of metadata_opening
+        yield io.BytesIO(file.original)
+    elif file is not None and (getattr(image, "tile", None) or (image.format == "WEBP" and _starts(file, b"RIFF"))):
         place = file.tell()
         try:
             yield file
