@@ -1,31 +1,20 @@
 """Remuxing: upscaled video joined with all that its source holds besides, copied as it is."""
 
 import contextlib
-import datetime
 import heapq
 import io
-import math
 import os
 import pathlib
-import struct
 
 import av
 from av.stream import Discard, Disposition
 
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
+from keras_rfdn.upscaling import video_metadata
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 COVERS = {"mjpeg": "jpg", "png": "png"}  # {coding: suffix} of cover pictures in Matroska
-# Metadata that describe the source's file and coding, not its content; the writer makes its own.
-OWN_KEYS = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id", "handler_name")
-OWN_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
-# Metadata that MP4 has standard places for; any other goes into QuickTime's open list of keys, in place of them.
-MP4_KEYS = set(
-    """title artist album_artist album composer date genre comment copyright description synopsis grouping lyrics show
-    episode_id network keywords track disc creation_time language location""".split()  # noqa: SIM905
-)
 
 
 def open_source(path: str | os.PathLike) -> av.container.InputContainer:
@@ -42,7 +31,7 @@ def open_source(path: str | os.PathLike) -> av.container.InputContainer:
 
 def main_stream(container: av.container.InputContainer, source: pathlib.Path) -> av.VideoStream:
     """The video stream to upscale: the default one, or the first that is no still picture. Raises UserError."""
-    videos = [stream for stream in container.streams.video if not stream.disposition & STILL]
+    videos = [stream for stream in container.streams.video if not stream.disposition & video_metadata.STILL]
     if not videos:
         raise UserError(f"{source} has no video stream; name an image or a video")
     stream = max(videos, key=lambda stream: bool(stream.disposition & Disposition.default))
@@ -69,7 +58,7 @@ def copied_streams(container, video: av.VideoStream, target: pathlib.Path) -> tu
             lost.append(_refused(stream, target))
         else:
             numbers.append(stream.index)
-            if stream.type == "video" and not stream.disposition & STILL:
+            if stream.type == "video" and not stream.disposition & video_metadata.STILL:
                 lost.append(f"video stream {stream.index} is copied at its size")
     return numbers, lost
 
@@ -92,9 +81,9 @@ def join(source: pathlib.Path, target: pathlib.Path, parts, frames, copied: list
                     lost.append(_refused(refused.stream, target))
                     continue
                 if path.suffix.lower() in (".mp4", ".m4v", ".mov"):
-                    _write_creation_time(path, container.metadata.get("creation_time", ""))
+                    video_metadata.write_creation_time(path, container.metadata.get("creation_time", ""))
                 with av.open(os.path.abspath(path), metadata_errors="replace") as result:
-                    return lost + _missing(container, result, sorted([*copied, frames.index]))
+                    return lost + video_metadata.missing(container, result, sorted([*copied, frames.index]))
 
 
 class _RefusedError(Exception):
@@ -109,17 +98,21 @@ def _remux(container, path, chain, frames, copied):
     shift = 0
     if container.format.flags & av.format.Flags.ts_discont.value:  # a clock that begins anywhere
         shift = min(stream.start_time * stream.time_base for stream in streams if stream.start_time is not None)
-    covers = {stream.index: _first_packet(container, stream) for stream in streams if stream.disposition & STILL}
+    covers = {
+        stream.index: _first_packet(container, stream)
+        for stream in streams
+        if stream.disposition & video_metadata.STILL
+    }
     name = FORMATS[path.suffix.lower()]
-    options = _mov_options(container.metadata, streams) if name in ("mp4", "mov") else {}
+    options = video_metadata.mp4_options(container.metadata, streams) if name in ("mp4", "mov") else {}
     with (
         _blamed(streams),
         av.open(os.path.abspath(chain[0][0])) as part,
         av.open(os.path.abspath(path), "w", format=name, container_options=options) as out,
     ):
-        out.metadata.update(_content(container.metadata))
+        out.metadata.update(video_metadata.content(container.metadata))
         if "movflags" in options:
-            out.metadata.pop("creation_time", None)  # _write_creation_time
+            out.metadata.pop("creation_time", None)  # video_metadata.write_creation_time
         out.set_chapters(container.chapters())
         new = {}
         for stream in streams:
@@ -180,7 +173,7 @@ def _add(out, template, source):
     """Add a stream of template's coding, with source's metadata and dispositions."""
     stream = out.add_stream_from_template(template, opaque=True)
     stream.metadata.clear()
-    stream.metadata.update(_content(source.metadata))
+    stream.metadata.update(video_metadata.content(source.metadata))
     stream.disposition = source.disposition
     return stream
 
@@ -233,87 +226,11 @@ def _copied_packets(container, streams, shift):
         yield packet, stream.index
 
 
-def _mov_options(metadata, streams):
-    """Options of the MP4 writer: exact starts (edit lists count in the whole file's time base) and all metadata."""
-    rates = [stream.codec_context.sample_rate for stream in streams if stream.type == "audio" and stream.codec_context]
-    scale = math.lcm(*(stream.time_base.denominator for stream in streams), *filter(None, rates))
-    options = {"movie_timescale": str(scale)} if scale < 2**31 else {}
-    if {key.lower() for key in _content(metadata)} - MP4_KEYS:
-        options["movflags"] = "use_metadata_tags"
-    return options
-
-
-def _write_creation_time(path, text):
-    """Write the time into the header of an MP4 file (mvhd); its writer would write it there and among other keys."""
-    try:
-        time = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return
-    time = time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
-    seconds = round((time - datetime.datetime(1904, 1, 1, tzinfo=datetime.timezone.utc)).total_seconds())
-    with open(path, "r+b") as file:
-        while header := file.read(8):  # size and kind of a box
-            size, kind = struct.unpack(">I4s", header)
-            if kind == b"moov":
-                version = file.read(9)[8]  # of the first box in it, mvhd
-                file.seek(3, os.SEEK_CUR)
-                file.write(struct.pack(">QQ" if version else ">II", seconds, seconds))
-                return
-            extra = 8 if size == 1 else 0
-            size = struct.unpack(">Q", file.read(8))[0] if extra else size
-            file.seek(size - 8 - extra, os.SEEK_CUR)
-
-
-def _content(metadata):
-    """Metadata that tell of the content, without those that tell how the source's file was made."""
-    content = {}
-    for key, value in metadata.items():
-        own = key.lower() in OWN_KEYS or key.lower().startswith(OWN_PREFIXES)
-        if not own and (key, value) != ("language", "und"):
-            content["title" if key == "name" else key] = value  # MP4's name of a stream
-    return content
-
-
-def _missing(source, result, numbers):
-    """What a result lacks of source's metadata, chapters and dispositions; numbers: of the streams that it has."""
-    missing = [f"metadata {key}" for key in _lost_keys(source, result)]
-    if len(source.chapters()) != len(result.chapters()):
-        missing.append(f"chapters ({len(source.chapters())}, now {len(result.chapters())})")
-    for old, new in _pairs([source.streams[number] for number in numbers], result.streams):
-        if new is None:
-            missing.append(_name(old))
-            continue
-        keys = [key for key in _lost_keys(old, new) if key != "creation_time" or key not in result.metadata]
-        missing += [f"metadata {key} of {_name(old)}" for key in keys]
-        if gone := old.disposition & ~new.disposition & ~Disposition.default:
-            missing.append(f"mark {gone.name} of {_name(old)}")
-    return [f"not kept: {', '.join(missing)}"] if missing else []
-
-
-def _pairs(old, new):
-    """[(stream of a source, that of its result or None)]: the first of a type with the first, covers by themselves."""
-    left = {}
-    for stream in new:
-        left.setdefault((stream.type, bool(stream.disposition & STILL)), []).append(stream)
-    kinds = [(stream, left.get((stream.type, bool(stream.disposition & STILL)))) for stream in old]
-    return [(stream, kind.pop(0) if kind else None) for stream, kind in kinds]
-
-
-def _lost_keys(old, new):
-    have = {key.lower() for key in _content(new.metadata)}
-    return [key for key in _content(old.metadata) if key.lower() not in have]
-
-
 def _is_told(stream):
     """Whether a stream repeats what is told elsewhere, as QuickTime does with titles of chapters and the time code."""
     titles = stream.name == "bin_data" and bool(stream.container.chapters())
     return stream.type == "data" and (titles or "timecode" in stream.metadata)
 
 
-def _name(stream):
-    coding = stream.codec_context.name if stream.codec_context else stream.name
-    return f"{stream.type} stream {stream.index}" + (f" ({coding})" if coding else "")
-
-
 def _refused(stream, target):
-    return f"{_name(stream)} is left out, which {target.suffix} can't hold"
+    return f"{video_metadata.stream_name(stream)} is left out, which {target.suffix} can't hold"
