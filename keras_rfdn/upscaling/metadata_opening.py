@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from keras_rfdn.data.images import image_files
 from keras_rfdn.upscaling import metadata_jpeg as jpeg
 from keras_rfdn.upscaling import metadata_png as png
 
@@ -23,9 +24,9 @@ class PixelsAlone(io.BytesIO):
 
 
 def open_image(source: str | os.PathLike | BinaryIO) -> Image.Image:
-    """Image.open of a path or a binary file, which metadata alone never stops. Errors: those of Image.open."""
+    """image_files.open_image of a path or a binary file, which metadata alone never stops. Errors: the same."""
     try:
-        image = Image.open(source)
+        image = image_files.open_image(source)
         if image.format != "PNG" or not _refused_behind_pixels(image):
             return image
         if not hasattr(source, "read"):
@@ -40,7 +41,7 @@ def open_image(source: str | os.PathLike | BinaryIO) -> Image.Image:
         if (pixels := hide(data)) is not None:
             file = PixelsAlone(pixels)
             file.original = data
-            return Image.open(file)
+            return image_files.open_image(file)
     raise error
 
 
