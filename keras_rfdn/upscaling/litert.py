@@ -96,15 +96,19 @@ class Model:
         self._size = height, width
 
     def _measure_scale(self):
-        """Run once on the smallest image: a model of open size may say only then how large its output is."""
+        """Output pixels per input pixel. A model of open size may say only after a run how large its output is."""
         height, width = self.height or SMALLEST_INPUT, self.width or SMALLEST_INPUT
         try:
-            sr = self.upscale(np.zeros((height, width, 3), np.uint8))
+            if min(self.input_shape[1:] + self.output_shape[1:]) < 0:
+                shape = self.upscale(np.zeros((height, width, 3), np.uint8)).shape
+            else:
+                self._resize(height, width)
+                shape = self.output_shape[1:]
         except RuntimeError as error:
             raise UserError(f"LiteRT can't run {self.name} on {height}x{width}: {error}") from error
-        scale = sr.shape[0] // height
-        if sr.shape != (height * scale, width * scale, 3):
-            raise UserError(f"{self.name} makes {list(sr.shape)} of {height}x{width}, which is no integer factor")
+        scale = shape[0] // height
+        if shape != (height * scale, width * scale, 3):
+            raise UserError(f"{self.name} makes {list(shape)} of {height}x{width}, which is no integer factor")
         return scale
 
     def _only(self, kind, details):

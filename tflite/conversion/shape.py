@@ -14,7 +14,7 @@ def parse_shape(shape: str) -> tuple[int | None, int | None]:
         batch = None
     if batch != 1 or channels != 3 or min(height, width) < SMALLEST_INPUT:
         raise UserError(
-            f"--shape must be dynamic or 1,HEIGHT,WIDTH,3 in LR pixels, {SMALLEST_INPUT} or more each, got {shape}"
+            f"the shape must be dynamic or 1,HEIGHT,WIDTH,3 in LR pixels, {SMALLEST_INPUT} or more each, got {shape}"
         )
     return height, width
 
