@@ -16,6 +16,7 @@ from absl import logging
 
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.data.system.progress import track
+from keras_rfdn.upscaling import pixels
 
 TARGETS = (".mp4", ".mkv", ".mov", ".m4v", ".webm")  # what can be written
 SUFFIXES = {
@@ -116,7 +117,6 @@ def upscale_video(
 
 def _upscaled(frames, upscale, scale, encoding, *, skip):
     """Iterator of (av.VideoFrame, its time, result for the encoder): one thread decodes, another one upscales."""
-    from keras_rfdn.upscaling.video_colours import upscale_deep
 
     def decoded():
         for index, (frame, time) in enumerate(frames):
@@ -126,12 +126,20 @@ def _upscaled(frames, upscale, scale, encoding, *, skip):
     def results():
         with contextlib.closing(_read_ahead(decoded(), 4)) as images:
             for frame, time, lr in images:
-                sr = upscale(lr) if lr.dtype == np.uint8 else upscale_deep(upscale, lr)
+                sr = upscale(lr) if lr.dtype == np.uint8 else _upscale_deep(lr, upscale, scale)
                 if sr.shape != (lr.shape[0] * scale, lr.shape[1] * scale, 3):
                     raise UserError(f"upscale made {list(sr.shape)} of {list(lr.shape)}, which is not x{scale}")
                 yield frame, time, sr
 
     return _read_ahead(results(), 2)
+
+
+def _upscale_deep(lr, upscale, scale):
+    """uint16 RGB [h, w, 3] -> the same, enlarged, as images of 16 bits are."""
+    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint16)
+    for top, left, part in pixels.enlarge(pixels.of_deep(lr), upscale, scale, "RGB", np.uint16):
+        sr[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return sr
 
 
 def _read_ahead(items, count):

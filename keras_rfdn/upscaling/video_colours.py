@@ -90,18 +90,6 @@ class Colours:
         return ColorRange.JPEG if self.full else ColorRange.MPEG
 
 
-def upscale_deep(upscale, lr: np.ndarray) -> np.ndarray:
-    """Upscaling of more than 8 bits: uint16 RGB [h, w, 3] of 0..65535 -> the same, enlarged.
-
-    The network gets the nearest 8 bits; what they leave out is enlarged by itself and added.
-    """
-    nearest = (lr.astype(np.int32) + 128) // 257
-    sr = upscale(nearest.astype(np.uint8))
-    scale = sr.shape[0] // lr.shape[0]
-    rest = np.repeat(np.repeat(lr - nearest * 257, scale, 0), scale, 1)
-    return (sr.astype(np.int32) * 257 + rest).clip(0, 65535).astype(np.uint16)
-
-
 def _is_rgb(frame):
     return frame.format.is_rgb or frame.format.name == "pal8"
 
