@@ -90,6 +90,27 @@ def scipy_conv():
 
 
 @pytest.fixture(scope="session")
+def save_noise():
+    """save_noise(path, height, width) writes a file of noise, and makes its folder."""
+
+    def save(path, height=16, width=24):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(path.name)).integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+
+    return save
+
+
+@pytest.fixture
+def benchmark_set(tmp_path, save_noise):
+    """Three pairs in the layout of a benchmark set, x4."""
+    for name in "abc":
+        save_noise(tmp_path / f"HR/{name}.png")
+        save_noise(tmp_path / f"LR_bicubic/X4/{name}x4.png", 4, 6)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Six dead-leaves images, of which the last is to validate on."""
     folder = tmp_path_factory.mktemp("photos")

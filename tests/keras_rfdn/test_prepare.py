@@ -1,30 +1,14 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from keras_rfdn import prepare
 from keras_rfdn.prepare import PrepareConfig
 
 
-def save(path, h=16, w=24):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(len(path.name)).integers(0, 256, (h, w, 3), np.uint8)).save(path)
-
-
 def truncate(path, size=200):
     path.write_bytes(path.read_bytes()[:size])
-
-
-@pytest.fixture
-def benchmark_set(tmp_path):
-    """Three pairs in the layout of a benchmark set."""
-    for name in "abc":
-        save(tmp_path / f"HR/{name}.png")
-        save(tmp_path / f"LR_bicubic/X4/{name}x4.png", 4, 6)
-    return tmp_path
 
 
 def test_a_whole_set(benchmark_set, capsys):
@@ -34,9 +18,9 @@ def test_a_whole_set(benchmark_set, capsys):
     assert "LR images" in capsys.readouterr().out
 
 
-def test_images_below_a_patch_are_only_noted(benchmark_set):
-    save(benchmark_set / "HR/d.png", 32, 40)
-    save(benchmark_set / "LR_bicubic/X4/dx4.png", 8, 10)
+def test_images_below_a_patch_are_only_noted(benchmark_set, save_noise):
+    save_noise(benchmark_set / "HR/d.png", 32, 40)
+    save_noise(benchmark_set / "LR_bicubic/X4/dx4.png", 8, 10)
     found = prepare.main(PrepareConfig(str(benchmark_set), patch=8))
     assert found.rows == [["HR", 4, "", 4, 0, 0, 3]]
     assert found.notes == ["HR: training leaves out a.png, b.png, c.png: an LR side is below a patch of 8 pixels"]

@@ -53,10 +53,11 @@ class SensitivityAnalysis:
     """
 
     def __init__(self, quantized: Quantized, pairs, *, images: int):
-        found = list(itertools.islice((pair for pair in pairs if min(pair[1].shape[:2]) >= SIDE), images))
+        found = list(itertools.islice(filter(_is_measurable, pairs), images))
         if not found:
             raise UserError(
-                f"no image to measure on: none of {len(pairs)} has {SIDE} LR pixels a side; name larger ones"
+                f"no image to measure on: none of {len(pairs)} has {SIDE} LR pixels a side and more than one colour "
+                f"in its middle; name larger ones"
             )
         self.quantized = quantized
         self.measured = [name for name, *_ in found]
@@ -127,6 +128,13 @@ def _facts(exact, rounded, bounds):
         snr_db=float(10 * np.log10(np.mean(exact**2) / max(np.mean((rounded - exact) ** 2), 1e-20))),
         saturated=float(np.mean((exact < low) | (exact > high))),
     )
+
+
+def _is_measurable(pair):
+    """Whether an image is large enough, and its middle is of more than one colour."""
+    _, lr, hr = pair
+    scale = hr.shape[0] // lr.shape[0]
+    return min(lr.shape[:2]) >= SIDE and not scoring.unmeasurable(_middle(lr, hr, scale)[1], scale)
 
 
 def _middle(lr, hr, scale):

@@ -1,28 +1,10 @@
 import zipfile
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from keras_rfdn.data.sources import checks
-
-
-def save(path, h=16, w=24):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(len(path.name)).integers(0, 256, (h, w, 3), np.uint8)).save(path)
 
 
 def truncate(path, size=200):
     path.write_bytes(path.read_bytes()[:size])
-
-
-@pytest.fixture
-def benchmark_set(tmp_path):
-    """Three pairs in the layout of a benchmark set."""
-    for name in "abc":
-        save(tmp_path / f"HR/{name}.png")
-        save(tmp_path / f"LR_bicubic/X4/{name}x4.png", 4, 6)
-    return tmp_path
 
 
 def check(folder, **settings):
@@ -35,13 +17,13 @@ def test_lr_images_of_another_scale_are_made(benchmark_set):
     assert found.notes == [f"{benchmark_set}: LR_bicubic holds LR images of x4 only; those of x2 are made by bicubic"]
 
 
-def test_every_broken_file_is_named(benchmark_set):
+def test_every_broken_file_is_named(benchmark_set, save_noise):
     truncate(benchmark_set / "HR/a.png")
     truncate(benchmark_set / "LR_bicubic/X4/ax4.png", 40)
     (benchmark_set / "LR_bicubic/X4/bx4.png").unlink()
-    save(benchmark_set / "LR_bicubic/X4/cx4.png", 8, 12)
-    save(benchmark_set / "HR/d.png", 3, 30)
-    save(benchmark_set / "LR_bicubic/X4/dx4.png", 1, 7)
+    save_noise(benchmark_set / "LR_bicubic/X4/cx4.png", 8, 12)
+    save_noise(benchmark_set / "HR/d.png", 3, 30)
+    save_noise(benchmark_set / "LR_bicubic/X4/dx4.png", 1, 7)
     found = check(benchmark_set)
     assert found.rows == [["HR", 4, "", 3, 2, 2, 0]]
     for wanted in (
@@ -56,11 +38,11 @@ def test_every_broken_file_is_named(benchmark_set):
     assert found.notes == ["HR: with skip_broken training leaves out what is unreadable"]
 
 
-def test_images_that_div2k_lacks(tmp_path):
+def test_images_that_div2k_lacks(tmp_path, save_noise):
     for number in (1, 2, 800):
-        save(tmp_path / f"DIV2K_train_HR/{number:04d}.png")
+        save_noise(tmp_path / f"DIV2K_train_HR/{number:04d}.png")
     for number in (*range(801, 850), *range(851, 901)):
-        save(tmp_path / f"DIV2K_valid_HR/{number:04d}.png")
+        save_noise(tmp_path / f"DIV2K_valid_HR/{number:04d}.png")
     found = check(tmp_path)
     assert found.rows == [
         ["DIV2K_train_HR", 3, 800, "made by bicubic", 0, 0, 0],

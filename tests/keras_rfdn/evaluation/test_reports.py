@@ -6,31 +6,9 @@ import pytest
 
 from keras_rfdn.data.system import files
 from keras_rfdn.evaluation import reports
-from keras_rfdn.evaluation.reports import Report, Result, SetResult
-from keras_rfdn.evaluation.scoring import Score
 
 
-def result(model="rfdn", sets=(("Set5", 5, 32.2449),), *, sha256="ab" * 32, ensemble=False):
-    return Result(
-        model,
-        f"{model}.h5",
-        sha256,
-        ensemble,
-        549_624,
-        31_128_890_112,
-        {"tensorflow": "2.21.0", "keras_rfdn": "0.1.0"},
-        {
-            name: SetResult(name, psnr, 0.8952, {str(i): Score(psnr, 0.8952) for i in range(n)})
-            for name, n, psnr in sets
-        },
-    )
-
-
-def report(*results, protocol="y", scale=4):
-    return Report(protocol, scale, scale, results)
-
-
-def test_json_and_back(tmp_path):
+def test_json_and_back(tmp_path, result, report):
     one = report(result(), dataclasses.replace(result("bicubic"), weights=None, sha256=None, parameters=None))
     files.write_json(tmp_path / "a.json", one.to_json())
     assert reports.read(tmp_path / "a.json") == one
@@ -39,7 +17,7 @@ def test_json_and_back(tmp_path):
     assert reports.read(tmp_path / "a.json") == exact
 
 
-def test_files_of_earlier_versions_are_read(tmp_path):
+def test_files_of_earlier_versions_are_read(tmp_path, result, report):
     """They repeat protocol, shave and scale in each result."""
     values = report(result()).to_json()
     for of_network in values["results"]:
@@ -48,7 +26,7 @@ def test_files_of_earlier_versions_are_read(tmp_path):
     assert reports.read(tmp_path / "a.json") == report(result())
 
 
-def test_what_is_no_report_is_refused(tmp_path):
+def test_what_is_no_report_is_refused(tmp_path, result, report):
     half = report(result()).to_json()
     del half["results"][0]["sets"]["Set5"]["images"]
     contents = ("{}", "no JSON", "[1]", "null", json.dumps(half), json.dumps({**half, "results": [1]}))
@@ -60,7 +38,7 @@ def test_what_is_no_report_is_refused(tmp_path):
         reports.read(tmp_path / "gone")
 
 
-def test_merge_joins_the_sets_of_one_network():
+def test_merge_joins_the_sets_of_one_network(result, report):
     first = report(result(sets=[("Set5", 5, 32.0)]), result("imdn"))
     second = report(result(sets=[("Set14", 14, 28.0), ("Set5", 5, 32.1)]), result("imdn", sha256="cd" * 32))
     merged = reports.merge([first, second])
@@ -74,7 +52,7 @@ def test_merge_joins_the_sets_of_one_network():
     assert [r.label for r in plus.results] == ["rfdn", "imdn", "rfdn+"]
 
 
-def test_what_does_not_compare_is_refused():
+def test_what_does_not_compare_is_refused(result, report):
     with pytest.raises(ValueError, match="protocol y and rgb cannot stand side by side"):
         reports.merge([report(result()), report(result(), protocol="rgb")])
     with pytest.raises(ValueError, match="scale 4 and 2"):

@@ -2,37 +2,18 @@ import csv
 import dataclasses
 import io
 
+import pytest
+
 from keras_rfdn.evaluation import tables
-from keras_rfdn.evaluation.reports import Report, Result, SetResult
 from keras_rfdn.evaluation.scoring import Score
 
-VERSIONS = {"tensorflow": "2.21.0", "keras_rfdn": "0.1.0"}
+
+@pytest.fixture
+def bicubic_result(result):
+    return dataclasses.replace(result("bicubic"), weights=None, sha256=None, parameters=None, mult_adds=None)
 
 
-def result(model="rfdn", sets=(("Set5", 5, 32.2449),), *, sha256="ab" * 32, ensemble=False):
-    return Result(
-        model,
-        f"{model}.h5",
-        sha256,
-        ensemble,
-        549_624,
-        31_128_890_112,
-        VERSIONS,
-        {
-            name: SetResult(name, psnr, 0.8952, {str(i): Score(psnr, 0.8952) for i in range(n)})
-            for name, n, psnr in sets
-        },
-    )
-
-
-BICUBIC = dataclasses.replace(result("bicubic"), weights=None, sha256=None, parameters=None, mult_adds=None)
-
-
-def report(*results, protocol="y", scale=4):
-    return Report(protocol, scale, scale, results)
-
-
-def test_the_papers_rows_stand_before_ours():
+def test_the_papers_rows_stand_before_ours(result, report):
     one = report(result(sets=[("Set5", 5, 32.2449), ("mine", 3, 30.0)]))
     sets, lines = tables.lines(one)
     assert sets == ["Set5", "mine"]
@@ -47,8 +28,8 @@ def test_the_papers_rows_stand_before_ours():
     assert rows[0] == ["Bicubic", "published", "–", "–", "28.42 / 0.8104", "–"]
 
 
-def test_ablations_stand_beside_the_papers_tables_1_and_2():
-    blocks = report(BICUBIC, result("table1-srb"), result("table1-rfdb"))
+def test_ablations_stand_beside_the_papers_tables_1_and_2(result, report, bicubic_result):
+    blocks = report(bicubic_result, result("table1-srb"), result("table1-rfdb"))
     names = [line.method for line in tables.lines(blocks)[1]]
     assert names[:4] == ["Base, Table 1", "SRB, Table 1", "FDC, Table 1", "RFDB, Table 1"]
     assert names[4:] == ["bicubic", "table1-srb", "table1-rfdb"]
@@ -59,7 +40,7 @@ def test_ablations_stand_beside_the_papers_tables_1_and_2():
     assert "Base, Table 1" not in [line.method for line in tables.lines(report(result("table1-srb"), scale=2))[1]]
 
 
-def test_the_papers_rows_stay_away_from_what_they_do_not_compare_with():
+def test_the_papers_rows_stay_away_from_what_they_do_not_compare_with(result, report):
     for other in (
         report(result(), protocol="rgb"),
         report(result(sets=[("Set5", 4, 32.2)])),  # the first images only
@@ -69,7 +50,7 @@ def test_the_papers_rows_stay_away_from_what_they_do_not_compare_with():
     assert "Published rows are on luma and left out" in tables.caption(report(result(), protocol="rgb"))
 
 
-def test_networks_of_one_name_are_told_apart():
+def test_networks_of_one_name_are_told_apart(result, report):
     several = report(result(), result("imdn"), result("imdn", sha256="cd" * 32))
     assert [line.method for line in tables.lines(several)[1]][-3:] == ["rfdn", "imdn (abababab)", "imdn (cdcdcdcd)"]
     plus = report(result(), result(ensemble=True))
@@ -77,15 +58,15 @@ def test_networks_of_one_name_are_told_apart():
     assert "eight flips" in tables.caption(plus)
 
 
-def test_images_of_one_set():
-    header, rows = tables.image_cells(report(BICUBIC, result(sets=[("Set5", 5, 30.0)])))
+def test_images_of_one_set(result, report, bicubic_result):
+    header, rows = tables.image_cells(report(bicubic_result, result(sets=[("Set5", 5, 30.0)])))
     assert header == ["image", "bicubic", "rfdn"]
     assert [row[0] for row in rows] == ["0", "1", "2", "3", "4", "mean"]
     assert rows[-1][2] == Score(30.0, 0.8952)
 
 
-def test_files():
-    one = report(result(), BICUBIC)
+def test_files(result, report, bicubic_result):
+    one = report(result(), bicubic_result)
     text = tables.markdown(one)
     assert "| rfdn | here | 550 | 31.1 | 32.24 / 0.8952 |" in text
     assert f"- rfdn: `rfdn.h5`, sha256 `{'ab' * 32}`, tensorflow 2.21.0, keras_rfdn 0.1.0" in text
