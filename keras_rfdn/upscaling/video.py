@@ -75,7 +75,9 @@ def upscale_video(
     try:
         import av  # noqa: F401
     except ImportError as error:
-        raise UserError(f'video needs PyAV ({error}): pip install "keras-rfdn[video]", with Python 3.11 or later') from error
+        raise UserError(
+            f'video needs PyAV ({error}): pip install "keras-rfdn[video]", with Python 3.11 or later'
+        ) from error
     from keras_rfdn.upscaling import video_container, video_encoding, video_frames
     from keras_rfdn.upscaling.video_parts import Parts
 
