@@ -192,7 +192,7 @@ def test_steps_are_relative_to_a_channel():
         ({"steps": 0}, "--steps must be above 0"),
         ({"patch": 8}, "--patch must be 15 or above"),
         ({"learning_rate": float("nan")}, "--learning_rate must be a finite number, got nan"),
-        ({"shape": "1,2"}, "--shape must be"),
+        ({"shape": "1,2"}, "shape must be"),
         ({"weights": "nowhere.h5"}, "no weight file at nowhere.h5"),
     ],
 )
