@@ -14,7 +14,10 @@ def reduce(image: Image.Image, colours: int) -> tuple[Image.Image, list[str]]:
     if image.mode == "RGBA":
         alpha = image.getchannel("A")
         transparent = alpha.point(lambda a: 255 if a < 128 else 0)
-        if not transparent.getbbox():
+        if transparent.getbbox():  # what is hidden shouldn't take colours of the palette
+            shown = int(np.argmin(np.asarray(transparent)))
+            colour.paste(colour.getpixel((shown % image.width, shown // image.width)), mask=transparent)
+        else:
             transparent = None
     most = colours - (transparent is not None)
     result = _exact(colour, most)

@@ -3,7 +3,8 @@
 16 bits: bicubic interpolation of all 16 bits, plus the detail that the network finds in the eight most significant
 ones: what its result differs by from bicubic interpolation of the same eight. Detail below a grey level or so is
 damped, for it answers the steps of rounding, which would band a clear sky. Alpha: bicubic interpolation (Keys,
-a = -0.5, as MATLAB's). Grey: the mean of the network's three channels.
+a = -0.5, as MATLAB's). Under fully transparent pixels the file's own colours are repeated; the network gets those of
+visible neighbours there, so that nothing bleeds into edges. Grey: the mean of the network's three channels.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ class Pixels:
 
     mode: L, LA, RGB or RGBA. colour: uint8 [h, w, 3], what the network gets. neutral: whether R = G = B everywhere.
     eight, sixteen: per channel, for 16 bits, colour and the image itself as float images (mode F) of 0 to 65535; () for
-    8 bits. alpha: mode L, or F with 0 to 65535, or None.
+    8 bits. alpha: mode L, or F with 0 to 65535, or None. hidden: the file's own colours, uint8 or uint16 [h, w, c],
+    where some are fully transparent, or None.
     """
 
     mode: str
@@ -33,6 +35,7 @@ class Pixels:
     eight: tuple[Image.Image, ...] = ()
     sixteen: tuple[Image.Image, ...] = ()
     alpha: Image.Image | None = None
+    hidden: np.ndarray | None = None
 
     @property
     def deep(self) -> bool:
@@ -64,7 +67,8 @@ def of_image(image: Image.Image) -> Pixels:
     array = np.asarray(colour)
     if array.ndim == 2:
         array = np.broadcast_to(array[..., None], (*array.shape, 3))
-    return Pixels(image.mode, array, neutral, alpha=alpha)
+    hidden = None if alpha is None or alpha.getextrema()[0] else np.asarray(image)[..., :-1]
+    return Pixels(image.mode, array, neutral, alpha=alpha, hidden=hidden)
 
 
 def of_deep(pixels: np.ndarray) -> Pixels:
@@ -73,18 +77,19 @@ def of_deep(pixels: np.ndarray) -> Pixels:
     count = len(mode.removesuffix("A"))
     levels = pixels[..., :count].astype(np.float32)
     high = ((pixels[..., :count].astype(np.uint32) + 128) // 257).astype(np.uint8)
-    alpha = None
+    alpha = hidden = None
     if mode.endswith("A"):
         alpha = Image.fromarray(pixels[..., -1].astype(np.float32))
         visible = pixels[..., -1:] > 0
         if not visible.all():
             image = Image.fromarray(np.concatenate([high, visible * np.uint8(255)], axis=2))
             high = np.asarray(transparency.fill(image)).reshape(high.shape)
+            hidden = pixels[..., :count]
             levels = np.where(visible, levels, high * np.float32(257))
     neutral = count == 1 or bool((high[..., :1] == high[..., 1:]).all() and (levels[..., :1] == levels[..., 1:]).all())
     colour = np.broadcast_to(high, (*high.shape[:2], 3)) if count == 1 else high
     eight = _planes(high[..., :1] if neutral else high)
-    return Pixels(mode, colour, neutral, eight, _planes(levels[..., :1] if neutral else levels), alpha)
+    return Pixels(mode, colour, neutral, eight, _planes(levels[..., :1] if neutral else levels), alpha, hidden)
 
 
 def _planes(levels):
@@ -122,6 +127,10 @@ def enlarge(pixels: Pixels, upscale, scale: int, mode: str, dtype) -> Iterator[t
         else:
             top_level = np.iinfo(dtype).max
             alpha = np.full((height, width), top_level, dtype) if alpha is None else _fit(alpha, pixels.deep, dtype)
+            if pixels.hidden is not None:
+                own = pixels.hidden[top // scale : (top + height) // scale, left // scale : (left + width) // scale]
+                own = _of_depth(own.repeat(scale, axis=0).repeat(scale, axis=1), dtype)
+                colour = np.where(alpha[..., None] == 0, own, colour)
             yield top, left, np.concatenate([colour, alpha[..., None]], axis=2)
 
 
@@ -156,6 +165,13 @@ def _fit(levels, deep, dtype):
         return levels if dtype == np.uint8 else levels.astype(np.uint16) * np.uint16(257)
     levels = levels if dtype == np.uint16 else levels / 257
     return np.rint(levels).clip(0, np.iinfo(dtype).max).astype(dtype)
+
+
+def _of_depth(levels, dtype):
+    """Whole levels of 8 or 16 bits as those of dtype."""
+    if levels.dtype == dtype:
+        return levels
+    return ((levels + np.uint32(128)) // 257).astype(np.uint8) if dtype == np.uint8 else levels * np.uint16(257)
 
 
 def _enlarged_band(band, box, size):

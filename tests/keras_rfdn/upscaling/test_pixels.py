@@ -79,6 +79,26 @@ def test_constant_alpha_stays_constant(rng, level):
     assert set(np.unique(bands(pixels.of_deep(deep), Tiles(), "RGBA", np.uint16)[..., 3])) == {257 * level}
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_hidden_colours_stay_and_do_not_reach_the_network(rng, dtype):
+    levels = rng.integers(1, 256, (8, 10, 4)).astype(np.uint8)
+    levels[..., :3] = (200, 100, 50)
+    levels[:, :5] = (0, 255, 3, 0)
+    levels[:, 5:, 3] = 255
+    seen = []
+
+    def upscale(lr):
+        seen.append(lr)
+        return smooth(lr)
+
+    deep = dtype == np.uint16
+    apart = pixels.of_deep(levels.astype(np.uint16) * 257) if deep else pixels.of_image(Image.fromarray(levels))
+    result = bands(apart, upscale, "RGBA", dtype) // (257 if deep else 1)
+    np.testing.assert_array_equal(seen[0].reshape(-1, 3), np.broadcast_to((200, 100, 50), (80, 3)))
+    np.testing.assert_array_equal(result[:, :8], np.broadcast_to((0, 255, 3, 0), (16, 8, 4)))
+    np.testing.assert_array_equal(result[result[..., 3] > 0][:, :3].min(axis=0), (200, 100, 50))
+
+
 def test_transparency_is_laid_on_white_for_modes_without_it():
     red = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
     result = pixels.to_image(pixels.of_image(red), Tiles(), 2, "RGB")
