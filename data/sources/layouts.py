@@ -190,7 +190,7 @@ class _Finder:
                 if all(_is_part(*(_size(self.folder / n.path) for n in sample)) for sample in samples):
                     raise UserError(
                         f"{self.folder / small.path.parent} seems to hold the LR images of "
-                        f"{self.folder / large.path.parent}: the same names, smaller by a whole factor. "
+                        f"{self.folder / large.path.parent}: the same names, smaller by a whole factor; "
                         f"{HINT.format(scale=self.scale)}; move away what is not to be read"
                     )
 
