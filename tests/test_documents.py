@@ -10,7 +10,10 @@ from keras_rfdn.cli import command
 from keras_rfdn.training import recipes
 
 PACKAGES = {"data": "keras_rfdn.data", "tflite": "keras_rfdn.tflite"}  # folder: import name
-COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<path>\w+/\w+)\.py)(?P<words>[^#\n`']*)")
+COMMAND = re.compile(
+    r"(?:python (?:-m (?P<module>[\w.]+)|(?P<path>\w+/\w+)\.py)|(?:^\s*|`)rfdn(?= ))(?P<words>[^#\n`'<>|]*)",
+    re.MULTILINE,
+)
 OURS = ("keras_rfdn.", "benchmarks.", "tools.")
 
 
@@ -21,9 +24,8 @@ def _documents(root):
 def _commands(text):
     """(module, words) of each of our commands in a text; a line that ends in a backslash goes on, N is a number."""
     for match in COMMAND.finditer(re.sub(r"\\\n\s*", "", text)):
-        if match["module"]:
-            module = match["module"]
-        else:
+        module = match["module"] or "keras_rfdn.upscale"
+        if match["path"]:
             folder, name = match["path"].split("/")
             module = f"{PACKAGES.get(folder, folder)}.{name}"
         if module.startswith(OURS):

@@ -32,7 +32,7 @@ model-index:
 
 {parameters:,} parameters; images of any size, uint8 RGB in and out. It comes with the package keras-rfdn:
 
-    python -m keras_rfdn.upscale in.png out.png --weights {name}
+    rfdn in.png out.png --weights {name}
     python tflite/convert.py --int8 --weights {name} --shape 1,180,320,3
 
 - `{name}.h5`: float32, SHA-256 `{sha256}`

@@ -32,6 +32,8 @@ def run(main, config_class, *, preset=None):
             main(config)
         except (UserError, StoppedError) as error:
             _fail(error)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as shells say that Ctrl-C ended it; what is kept, the log has said
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRAS:
