@@ -50,7 +50,7 @@ def test_upscale(run):
     run()
 
 
-CONVERT = "tflite/convert.py --weights rfdn-mobile-x2 --shape 1,24,32,3 --out a.tflite".split()
+CONVERT = ["tflite/convert.py", "--weights", "rfdn-mobile-x2", "--shape", "1,24,32,3", "--out", "a.tflite"]
 
 
 def test_convert(run):
