@@ -47,7 +47,6 @@ def run(root, folder):
 
 def test_upscale(run):
     run("-m", "keras_rfdn.upscale", "lr.png", "sr.png", "--weights", "rfdn-mobile-x2")
-    run()
 
 
 CONVERT = ["tflite/convert.py", "--weights", "rfdn-mobile-x2", "--shape", "1,24,32,3", "--out", "a.tflite"]
