@@ -9,13 +9,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_ROOT_USER_ACTION ?= ignore
 
 SHARED ?= ../shared
 PARALLEL := -n 2 --dist loadfile
-INSTALL := $(BIN)/python -m pip install --quiet --no-build-isolation
+# Twice: errors alone are shown
+PIP := $(BIN)/python -m pip install --quiet --quiet
+INSTALL := $(PIP) --no-build-isolation
 
 .PHONY: demo test test-slow check-int8 docs format clean
 
@@ -42,7 +43,7 @@ format: .venv/installed
 
 .venv/installed: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(PIP) --requirement requirements.txt
 	$(INSTALL) --no-deps --editable .
 	touch $@
 

@@ -28,7 +28,7 @@ def _commands(text):
         if match["path"]:
             folder, name = match["path"].split("/")
             module = f"{PACKAGES.get(folder, folder)}.{name}"
-        if module.startswith(OURS):
+        if module.startswith(OURS) and "--help" not in match["words"]:
             yield module, re.sub(r"\bN\b", "1", match["words"]).split()
 
 
