@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from keras_rfdn.upscaling import metadata, metadata_jpeg, metadata_photoshop, metadata_tiff
+from keras_rfdn.upscaling import metadata_exif as exif
 from keras_rfdn.upscaling.metadata_tiff import EXIF, GPS, INTEROP, MAKER_NOTE, Directory
 
 SCALE = 2
@@ -275,3 +276,33 @@ def test_damage_anywhere_never_raises_in_reading(seed):
     for target in ("JPEG", "PNG", "TIFF"):
         metadata.save_options(found, format=target, mode="RGB", size=(24, 16), scale=2)
     metadata.finish(io.BytesIO(save(noise(), "TIFF")), found, format="TIFF", mode="RGB", size=(24, 16), scale=2)
+
+
+def test_unequal_resolutions_are_exchanged_when_a_picture_is_turned():
+    directory = exif_of(6)
+    directory.tags.update({0x11A: ratio(300, 1), 0x11B: ratio(150, 1), 531: u16(2), 256: u16(12)})
+    directory.tags[EXIF][1][0xA20F] = ratio(100, 1)
+    resources = [(b"8BIM", 0x03ED, b"", struct.pack(">LHHLHH", 300 << 16, 1, 1, 150 << 16, 2, 2))]
+    resources += [(b"8BIM", 0x07D0, b"a path", bytes(26)), (b"8BIM", 0x040B, b"", b"http://here")]
+    extra = metadata_jpeg.to_extra(metadata_jpeg.photoshop_segments(metadata_photoshop.to_bytes(resources)))
+    data = jpeg(exif=b"Exif\0\0" + metadata_tiff.to_bytes(directory), dpi=(300, 150), extra=extra)
+    result, lost = upscale(data, "JPEG")
+    found = reread(result)
+    assert lost == ("Photoshop's paths",)
+    assert found.dpi == exif.resolution(found.exif) == (150, 300)
+    assert (found.exif.values(0xA20E, EXIF).tolist(), found.exif.values(0xA20F, EXIF).tolist()) == ([200, 1], [7433, 1])
+    assert photoshop(found) == {
+        0x03ED: struct.pack(">LHHLHH", 150 << 16, 2, 2, 300 << 16, 1, 1),
+        0x040B: b"http://here",
+    }
+    result, _ = upscale(data, "TIFF")
+    image = Image.open(io.BytesIO(result))
+    assert (image.size, 531 in image.tag_v2, image.info["dpi"]) == ((16, 24), False, (150, 300))
+    # Not turned, paths stay: they are in parts of the picture's size.
+    upright = jpeg(exif=b"", extra=extra)
+    result, lost = upscale(upright, "JPEG")
+    assert (0x07D0 in photoshop(reread(result)), lost) == (True, ())
+
+
+def photoshop(found):
+    return {number: data for _, number, _, data in metadata_photoshop.parse(found.photoshop)}

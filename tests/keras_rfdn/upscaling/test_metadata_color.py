@@ -158,3 +158,21 @@ def test_the_case_of_a_grey_profile():
     about = {"metadata": found, "format": "PNG", "size": (96, 96), "scale": 4}
     assert metadata.save_options(mode="L", **about) == ({"icc_profile": found.icc}, ())
     assert metadata.save_options(mode="RGB", **about) == ({}, ("ICC profile (of grey, the result is RGB)",))
+
+
+def test_a_profile_is_never_of_another_space_than_the_result():
+    about = {"format": "PNG", "size": (4, 4), "scale": 1}
+    for icc, mode, word in ((GREY, "RGB;16", "grey, the result is RGB"), (ADOBE, "L", "RGB, the result is grey")):
+        options, lost = metadata.save_options(metadata.Metadata(icc=icc), mode=mode, **about)
+        assert (options, lost) == ({}, (f"ICC profile (of {word})",))
+    for icc, mode in ((GREY, "LA;16"), (GREY, "I;16"), (ADOBE, "RGBA"), (ADOBE, "P")):
+        assert metadata.save_options(metadata.Metadata(icc=icc), mode=mode, **about) == ({"icc_profile": icc}, ())
+
+
+def test_exif_of_grey_pixels_that_read_converts_says_srgb():
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65535
+    file = io.BytesIO()
+    Image.new("L", (4, 4), 7).save(file, "JPEG", exif=exif, icc_profile=ADOBE)
+    found = metadata.read(Image.open(file))
+    assert (found.converted, found.exif.values(0xA001, 0x8769).tolist()) == (True, [1])

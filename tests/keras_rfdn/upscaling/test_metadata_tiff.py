@@ -193,3 +193,12 @@ def test_a_turned_tiff_is_turned_once():
     image, lost = road(tiff({274: (3, 6), 33550: (12, (1.0, 1.0, 0.0))}))
     assert image.tag_v2.get(274, 1) == 1
     assert (33550 in image.tag_v2, lost) == (False, ("georeference",))
+
+
+def test_rational_polynomial_coefficients_are_of_the_larger_pixels():
+    # ERR_BIAS, ERR_RAND, LINE_OFF, SAMP_OFF, LAT_OFF, LONG_OFF, HEIGHT_OFF, LINE_SCALE, SAMP_SCALE, ...
+    values = [1.0, 2, 10, 20, 30, 40, 50, 100, 200, 5, *range(82)]
+    image, lost = road(tiff({50844: (12, tuple(values))}))
+    values[2:4], values[7:9] = [20.5, 40.5], [200, 400]
+    assert image.tag_v2[50844] == tuple(values)
+    assert lost == ()
