@@ -43,6 +43,7 @@ class Job:
         self.notes: list[str] = []
         self._open: image_sources.Source | None = None
         self._frame = self._image = None
+        self._abouts: list[dict] = []  # what metadata was asked for, of each page written
 
     @property
     def result_bytes(self) -> int:
@@ -87,6 +88,12 @@ class Job:
         Upscaler has, memory is bounded.
         """
         self._check_memory()
+        try:
+            self._enlarge(upscale)
+        except MemoryError as error:
+            raise UserError(f"{self._open.name} needs more memory than there is; close other programs") from error
+
+    def _enlarge(self, upscale):
         if self._all_frames or self._streamed:
             self._write(lambda path: self._stream(path, upscale))
         elif self._dtype == np.uint16:  # grey, for JPEG 2000
@@ -175,9 +182,10 @@ class Job:
     def _options(self, frame, mode=None, size=None):
         """Options for Pillow that keep metadata; a note for what is lost."""
         about = metadata.strip(frame.metadata) if self._strip else frame.metadata
-        self._about = {"metadata": about, "format": self._form.name, "scale": self.scale}
-        self._about |= {"mode": self._mode_words(mode), "size": size or self._size}
-        options, lost = metadata.save_options(**self._about)
+        about = {"metadata": about, "format": self._form.name, "scale": self.scale}
+        about |= {"mode": self._mode_words(mode), "size": size or self._size}
+        self._abouts.append(about)
+        options, lost = metadata.save_options(**about)
         if lost and not self._strip:
             self._note(f"not kept: {', '.join(lost)}")
         return options
@@ -209,16 +217,13 @@ class Job:
         pages = self._open.read() if self._all_frames else [self._frame]
         count = len(self._open.frames) if self._all_frames else 1
         writer = row_writers.TiffWriter(file, self._size[0] * self._size[1] * 8 * count)
-        about = None
         for frame in pages:
             apart = frame.pixels
             mode, dtype = self._form.mode_for(apart.mode, apart.deep), self._form.dtype_for(apart.mode, apart.deep)
             self._mode, self._dtype = mode, dtype
             size = tuple(side * self.scale for side in apart.size)
             options = self._options(frame, mode, size)
-            about = about or self._about  # finish, after the last page, is for the first
             writer.write(pixels.to_bands(apart, upscale, self.scale, mode, dtype), size, mode, dtype, options)
-        self._about = about
 
     def _write(self, save):
         """Call save(path) with a path of the target's suffix, and put what it wrote where it belongs."""
@@ -238,7 +243,8 @@ class Job:
 
     def _save(self, save, path):
         save(path)
-        metadata.finish(path, **self._about)
+        for page, about in enumerate(self._abouts):
+            metadata.finish(path, **about, page=page)
 
     @contextlib.contextmanager
     def _named(self):

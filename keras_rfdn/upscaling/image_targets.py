@@ -36,8 +36,6 @@ def writing(name: str, form: Format) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{name} is too long a name for its disk; shorten it") from error
         raise UserError(f"{name} can't be written as {form.name} ({error.strerror or error})") from error
-    except (ValueError, SystemError, OverflowError, TypeError) as error:  # Pillow's savers, for what they can't hold
-        raise UserError(f"{name} can't be written as {form.name} ({error}); write .png") from error
 
 
 def save(path: str | os.PathLike, image: Image.Image, form: Format, options: dict) -> list[str]:
@@ -52,7 +50,10 @@ def save(path: str | os.PathLike, image: Image.Image, form: Format, options: dic
     options = {**form.options, **options}
     if form.name == "AVIF" and image.mode == "L":
         del options["subsampling"]  # Pillow stores grey alone
-    image.save(path, form.name, **options)
+    try:
+        image.save(path, form.name, **options)
+    except (ValueError, RuntimeError, SystemError, OverflowError) as error:  # Pillow's, for what a format can't hold
+        raise OSError(str(error)) from error
     return notes
 
 

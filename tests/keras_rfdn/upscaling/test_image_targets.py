@@ -152,3 +152,16 @@ def test_one_frame_at_a_time_is_decoded_and_made(tmp_path, repeat):
 
     upscale_file(made, tmp_path / "b.webp", counted, 2)
     assert alive == [(20, 24, 3)] * 4  # each frame goes through the network once
+
+
+def test_pages_of_a_tiff_keep_their_own_words(tmp_path, repeat):
+    pages = []
+    for words in ("first", "second"):
+        page = Image.new("RGB", (8, 6))
+        page.encoderinfo = {"tiffinfo": {285: words, 270: f"of the {words}"}}
+        pages.append(page)
+    made = save(tmp_path / "a.tif", pages, tiffinfo={285: "first", 270: "of the first"})
+    upscale_file(made, tmp_path / "b.tif", repeat, 2)
+    with Image.open(tmp_path / "b.tif") as image:
+        found = [(page.tag_v2[285], page.tag_v2[270], page.size) for page in ImageSequence.Iterator(image)]
+    assert found == [("first", "of the first", (16, 12)), ("second", "of the second", (16, 12))]
