@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import tifffile
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.upscaling import metadata_exif, metadata_tiff, row_writers, sixteen_bits
@@ -23,7 +22,7 @@ def convert(source) -> bytes:
     Raises UserError for numbers whose black and white the file does not state, and for what tifffile can't read.
     """
     result = io.BytesIO()
-    with tifffile.TiffFile(sixteen_bits.fresh(source)) as tiff:
+    with sixteen_bits.open_tiff(source) as tiff:
         pages = [_pixels(page) for page in tiff.pages]
     writer = row_writers.TiffWriter(result, sum(page.nbytes for page in pages))
     for page in pages:

@@ -225,7 +225,8 @@ def _lost_bits(image, source):
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             head = file.read(65536)
         if (at := head.find(b"av1C")) >= 0:  # https://aomediacodec.github.io/av1-isobmff: high_bitdepth, twelve_bit
-            bits = 8 if not head[at + 6] & 0x40 else 12 if head[at + 6] & 0x20 else 10
+            flags = int.from_bytes(head[at + 6 : at + 7])
+            bits = 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
         elif (at := head.find(b"\xff\x4f\xff\x51")) >= 0:  # ISO 15444-1: marker SIZ, whose Ssiz is one less
-            bits = (head[at + 42] & 0x7F) + 1
+            bits = (int.from_bytes(head[at + 42 : at + 43]) & 0x7F) + 1
     return f"its {bits} bits a channel are read as 8" if bits > 8 else None

@@ -4,7 +4,10 @@ RGB;16B, say, takes the first byte of each big-endian number. A file is decoded 
 low ones; tifffile reads what Pillow can't.
 """
 
+import contextlib
 import io
+import logging
+from collections.abc import Iterator
 
 import numpy as np
 import tifffile
@@ -117,9 +120,22 @@ def _read_ppm(image, source):
     return np.rint(pixels).clip(0, 65535).astype(np.uint16)
 
 
+@contextlib.contextmanager
+def open_tiff(source) -> Iterator[tifffile.TiffFile]:
+    """TIFF file, path or bytes, opened by tifffile without its log lines: what is damaged is told by the error."""
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with tifffile.TiffFile(fresh(source)) as tiff:
+            yield tiff
+    finally:
+        log.setLevel(level)
+
+
 def _read_tiff(source, number):
     """A page by tifffile: RGB or RGBA in planes."""
-    with tifffile.TiffFile(fresh(source)) as tiff:
+    with open_tiff(source) as tiff:
         page = tiff.pages[number]
         pixels = page.asarray()
     if page.planarconfig == 2:

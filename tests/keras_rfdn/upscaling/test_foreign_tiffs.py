@@ -52,6 +52,12 @@ def test_numbers_without_a_range_are_refused(pixels, message):
         foreign_tiffs.convert(tiff(pixels, photometric="rgb"))
 
 
+def test_damage_is_an_error_and_no_log_line(caplog):
+    with pytest.raises(Exception, match=r"."):
+        foreign_tiffs.convert(b"II*\0\xff\xff\0\0" + bytes(20))
+    assert caplog.records == []
+
+
 def test_what_is_no_tiff(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*")
     assert not foreign_tiffs.is_tiff(tmp_path / "a.tif")
