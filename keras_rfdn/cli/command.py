@@ -1,8 +1,10 @@
 """Command-line parser: a dataclass's fields are the flags, its docstring is the help."""
 
 import functools
+import logging as std_logging
 import os
 import re
+import signal
 import sys
 import warnings
 
@@ -40,6 +42,7 @@ def run(main, config_class, *, preset=None):
                 raise
             _fail(f'this needs {package}, which is not installed: pip install "keras-rfdn[{EXTRAS[package]}]"')
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are removed
     app.run(guarded, flags_parser=functools.partial(_parse, config_class, preset=preset))
 
 
@@ -54,11 +57,20 @@ def _quiet():
     native_log.start()
     handler = logging.get_absl_handler()
     handler.python_handler.setStream(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(lambda record: record.levelno > logging.converter.STANDARD_INFO or _is_ours(record.pathname))
     show = warnings.showwarning
     warnings.showwarning = lambda message, category, filename, *rest: (
         _is_ours(filename) and show(message, category, filename, *rest)
     )
+
+
+class _Formatter(std_logging.Formatter):
+    """A line of the log as "12:00:00 message" or "12:00:00 warning: message"."""
+
+    def formatMessage(self, record):
+        level = f"{record.levelname.lower()}: " if record.levelno > std_logging.INFO else ""
+        return f"{record.asctime} {level}{record.message}"
 
 
 def _is_ours(path):

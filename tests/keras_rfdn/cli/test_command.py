@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -7,11 +8,14 @@ import pytest
 COMMAND = """
 import dataclasses
 import os
+import signal
+import time
 import warnings
 import numpy as np
 from absl import logging
 from keras_rfdn.data.images import patches
 from keras_rfdn.cli import command
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import config
 
@@ -37,6 +41,12 @@ def main(options):
         config.variant('rfdn', 5)
     if options.fails == 'foreign':
         np.zeros(3).reshape(2)
+    if options.fails == 'package':
+        raise ModuleNotFoundError(name='tensorflow.keras')
+    if options.fails in ('interrupt', 'terminate'):
+        with files.atomic_write(os.path.join(os.path.dirname(__file__), 'half')):
+            os.kill(os.getpid(), {'interrupt': signal.SIGINT, 'terminate': signal.SIGTERM}[options.fails])
+            time.sleep(60)
     if options.fails == 'other':
         patches.orient(None, 1)
     print(options.a + 1)
@@ -74,6 +84,28 @@ def test_the_log_is_ours_and_warnings(run):
         assert shown in log
     assert "chatter" not in log
     assert "advice of a library" not in log
+
+
+def test_a_line_of_the_log_has_its_time_and_says_what_is_a_warning(run):
+    lines = run().stderr.splitlines()
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d adding", line) for line in lines)
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d warning: warning of a library", line) for line in lines)
+
+
+@pytest.mark.parametrize(("fails", "status"), [("interrupt", 130), ("terminate", 143)])
+def test_a_command_that_is_stopped_says_nothing_and_leaves_no_half_file(run, tmp_path, fails, status):
+    done = run("--fails", fails)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["add.py"]
+
+
+def test_a_missing_package_is_named_with_its_extra(run):
+    done = run("--fails", "package")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        'error: this needs tensorflow, which is not installed: pip install "keras-rfdn[train]"'
+    )
 
 
 def test_verbosity_shows_all_that_there_is(run):
