@@ -19,8 +19,8 @@ from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import machine
 from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.tflite.quantization.folding import fold_value_range
+from keras_rfdn.upscaling.keras_upscalers import to_pixels
 from keras_rfdn.upscaling.tiling import tiled
-from keras_rfdn.upscaling.upscalers import to_pixels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,9 @@ from keras_rfdn.data.system.errors import UserError
 
 with lazy_imports():
     from keras_rfdn.data.system import files, progress
-    from keras_rfdn.upscaling import image_folders, image_formats, image_upscaling, upscaler, video
+    from keras_rfdn.imaging import image_folders, image_formats, image_upscaling
+    from keras_rfdn.upscaling import upscaler
+    from keras_rfdn.video import video
 
 STREAM = "-"
 
@@ -45,9 +47,9 @@ class UpscaleConfig:
 
 
 def main(config):
-    """Writes the upscaled files and returns their paths. Images of a folder that can't be upscaled are named at the end.
+    """Writes the upscaled files and returns their paths.
 
-    Raises UserError for these, after the others are done.
+    Raises UserError that names the images of a folder that can't be upscaled, after the others are done.
     """
     check_fields(config)
     if config.format and config.output != STREAM:

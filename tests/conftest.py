@@ -19,7 +19,7 @@ from keras_rfdn.data.sources import sample
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.tflite.quantization import calibration
-from keras_rfdn.upscaling.upscalers import from_model
+from keras_rfdn.upscaling.keras_upscalers import from_model
 
 UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
 

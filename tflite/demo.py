@@ -24,7 +24,7 @@ with lazy_imports():
     from keras_rfdn.data.images import bicubic
     from keras_rfdn.data.sources import sample
     from keras_rfdn.evaluation import panels, scoring
-    from keras_rfdn.upscaling import upscalers
+    from keras_rfdn.upscaling import keras_upscalers
 
 SCALE = 4
 CROP = (100, 130, 150)  # top, left, side in HR pixels: what the demo's picture shows of each version
@@ -83,8 +83,8 @@ def main(config):
     pairs = list(sample.valid(SCALE))
     functions = {
         "bicubic": lambda lr: bicubic.upscale(lr, SCALE),
-        "float": upscalers.open_upscaler(checkpoint.resolve(weights))[0],
-        "int8": upscalers.open_upscaler(int8_file)[0],
+        "float": keras_upscalers.open_upscaler(checkpoint.resolve(weights))[0],
+        "int8": keras_upscalers.open_upscaler(int8_file)[0],
     }
     picture = out / "bicubic_float_int8_original.png"
     _, lr, hr = pairs[0]

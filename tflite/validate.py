@@ -26,7 +26,7 @@ with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.sources import folders
     from keras_rfdn.tflite.inspection import comparison
-    from keras_rfdn.upscaling import litert, tiling, upscalers
+    from keras_rfdn.upscaling import keras_upscalers, litert, tiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def main(config):
         )
     functions = (
         tiling.tiled(function, model.scale, model.tile)
-        for function in (model.upscale, upscalers.from_model(keras_model))
+        for function in (model.upscale, keras_upscalers.from_model(keras_model))
     )
     pairs = folders.find_pairs(config.data, model.scale)
     for note in folders.reading_notes(pairs.files[: config.images]):

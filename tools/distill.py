@@ -26,7 +26,7 @@ from keras_rfdn.data.system.progress import track
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.sources import folders
-    from keras_rfdn.upscaling import tiling, upscalers
+    from keras_rfdn.upscaling import keras_upscalers, tiling
 
 SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
 TEACHERS = "teachers.json"
@@ -58,8 +58,8 @@ def main(config):
     files.check_outside(target, config.images)
     jobs = _jobs(source, config.images, target)
     _claim(target, [files.sha256(path) for path in weights])
-    ensembles = [upscalers.self_ensemble(upscalers.float_from_model(model)) for model, _ in models]
-    mean = upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
+    ensembles = [keras_upscalers.self_ensemble(keras_upscalers.float_from_model(model)) for model, _ in models]
+    mean = keras_upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
     teacher = tiling.tiled(mean, scale)
     todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
     if len(todo) < len(jobs):

@@ -28,7 +28,7 @@ with lazy_imports():
     from keras_rfdn.data.sources import folders
     from keras_rfdn.evaluation import scoring
     from keras_rfdn.tflite.inspection import comparison, description
-    from keras_rfdn.upscaling import litert, tiling, upscalers
+    from keras_rfdn.upscaling import keras_upscalers, litert, tiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def measure(file, threshold, *, threads=None) -> Measurement:
     float_model, config = checkpoint.load(threshold.weights)
     float_upscale, int8_upscale = (
         tiling.tiled(upscale, config.scale, int8_model.tile)
-        for upscale in (upscalers.from_model(float_model), int8_model.upscale)
+        for upscale in (keras_upscalers.from_model(float_model), int8_model.upscale)
     )
     losses, biases = [], []
     for _, lr, hr in scoring.first(folders.find_pairs(threshold.images, config.scale), None, "checking"):

@@ -32,7 +32,7 @@ with lazy_imports():
     from keras_rfdn.data.images import bicubic, image_files
     from keras_rfdn.data.sources import folders
     from keras_rfdn.evaluation import measurement, panels
-    from keras_rfdn.upscaling import upscalers
+    from keras_rfdn.upscaling import keras_upscalers
     from tools import model_card
 
 # What the picture shows, chosen before the networks were trained: image of Kodak24, top and left in pixels.
@@ -111,7 +111,7 @@ def write_checksums(folder):
 
 def draw(weights, int8, kodak, path):
     """Write a picture of CROPS: a row each of bicubic, float32, int8 and the original."""
-    functions = {"float32": upscalers.open_upscaler(weights)[0], "int8": upscalers.open_upscaler(int8)[0]}
+    functions = {"float32": keras_upscalers.open_upscaler(weights)[0], "int8": keras_upscalers.open_upscaler(int8)[0]}
     scale = checkpoint.about(weights)[0].scale
     paths = {path.stem: path for path in image_files.find(kodak)}
     columns = []

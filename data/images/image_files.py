@@ -43,7 +43,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
 def open_image(source) -> Image.Image:
     """Image.open of a path or binary file, without a fault of Pillow's."""
     image = Image.open(source)
-    if image.format == "TIFF" and image.tag_v2.get(ORIENTATION, 1) >= 5:
+    if image.format == "TIFF" and image.tag_v2.get(ORIENTATION) in (5, 6, 7, 8):
         image.filename = ""  # by which Pillow would map an uncompressed file into memory, with its sides exchanged
     return image
 

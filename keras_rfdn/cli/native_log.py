@@ -25,6 +25,8 @@ CHATTER = re.compile(
             # Errors that are none: no GPU is there, or libraries are registered twice.
             rf".*{SOURCE}failed call to cuInit",
             rf".*{SOURCE}Unable to register cu\w+ factory",
+            r"(?:ZIP|LZW|LZMA|ZSTD|Fax|PackBits|JPEG|LogLuv|PixarLog|TIFF)\w*: ",  # libtiff, of a file that we name
+            r"More samples per pixel than can be decoded",
             r"To enable the following instructions: ",  # the second line of one above
             r"Created TensorFlow Lite",  # LiteRT, where another process writes between INFO and this
             r"(INFO|WARNING):(root|__main__|apache_beam[\w.]*):",  # Apache Beam's workers, which set up their own log

@@ -19,7 +19,7 @@ from keras_rfdn.evaluation.reports import Report, Result, SetResult
 from keras_rfdn.evaluation.scoring import evaluate_all, first, mean
 from keras_rfdn.networks import complexity
 from keras_rfdn.networks.config import name_of
-from keras_rfdn.upscaling import upscalers
+from keras_rfdn.upscaling import keras_upscalers
 
 
 def measure(
@@ -63,7 +63,7 @@ def _open(weights, variant, scale, protocol, ensemble):
         # A .tflite tells no variant, and open_upscaler checks its scale.
         if path is None or not str(path).endswith(".tflite"):
             path = checkpoint.resolve(path, variant=variant, scale=scale)
-        upscale, scale, _ = upscalers.open_upscaler(path, variant=variant, scale=scale, ensemble=ensemble)
+        upscale, scale, _ = keras_upscalers.open_upscaler(path, variant=variant, scale=scale, ensemble=ensemble)
         functions.append(upscale)
         results.append(_result(path, scale, ensemble))
     functions.insert(0, lambda lr: bicubic.upscale(lr, scale))

@@ -25,7 +25,7 @@ from keras_rfdn.training.losses import LOSSES
 from keras_rfdn.training.optimizers import OPTIMIZERS
 from keras_rfdn.training.recipes import Stage
 from keras_rfdn.training.schedules import learning_rate
-from keras_rfdn.upscaling.upscalers import from_model
+from keras_rfdn.upscaling.keras_upscalers import from_model
 
 # stream(stage, start, shard, shards) -> dataset of (lr, hr) uint8 batches from update `start` of a stage on, of which a
 # shard has its own part.

@@ -31,7 +31,7 @@ from apache_beam.utils.shared import Shared
 from keras_rfdn.data.images import image_files
 from keras_rfdn.data.system import files, progress
 from keras_rfdn.data.system.errors import StoppedError, UserError
-from keras_rfdn.upscaling import image_folders, image_upscaling
+from keras_rfdn.imaging import image_folders, image_upscaling
 from keras_rfdn.upscaling.upscaler import Upscaler
 
 FAILED, NOTES = "failed", "notes"  # names of the lists, which are .tsv

@@ -12,7 +12,8 @@ from PIL import Image
 
 from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.upscaling import image_upscaling, tiling
+from keras_rfdn.imaging import image_upscaling
+from keras_rfdn.upscaling import tiling
 from keras_rfdn.upscaling.litert import Model
 
 ImageOrArray = TypeVar("ImageOrArray", np.ndarray, Image.Image)
@@ -100,7 +101,7 @@ def _of_keras(weights):
             f"{', '.join(pretrained.names())} do without"
         )
     from keras_rfdn.checkpoints import checkpoint  # TensorFlow
-    from keras_rfdn.upscaling import upscalers
+    from keras_rfdn.upscaling import keras_upscalers
 
     model, config = checkpoint.load(weights)
-    return upscalers.from_model(model), None, config.scale
+    return keras_upscalers.from_model(model), None, config.scale

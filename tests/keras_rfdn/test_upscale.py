@@ -10,7 +10,7 @@ from PIL import Image
 import keras_rfdn
 from keras_rfdn import upscale
 from keras_rfdn.data.sources import sample
-from keras_rfdn.upscaling import video
+from keras_rfdn.video import video
 
 WEIGHTS = "rfdn-mobile-x2"
 

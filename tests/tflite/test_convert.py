@@ -15,7 +15,7 @@ from keras_rfdn.networks.config import VARIANTS, ModelConfig, variant
 from keras_rfdn.tflite import convert
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.upscaling import litert, upscalers
+from keras_rfdn.upscaling import keras_upscalers, litert
 
 
 @pytest.fixture(scope="module")
@@ -261,4 +261,4 @@ def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, pho
     )
     assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
     sr = litert.Model(path).upscale(LR)
-    assert np.abs(sr.astype(int) - upscalers.from_model(author_weights.load(state)[2])(LR)).mean() < 3
+    assert np.abs(sr.astype(int) - keras_upscalers.from_model(author_weights.load(state)[2])(LR)).mean() < 3

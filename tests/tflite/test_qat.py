@@ -22,7 +22,7 @@ from keras_rfdn.tflite.quantization.folding import fold_value_range
 from keras_rfdn.tflite.quantization.simulator import export_learned, make_trainable, simulate
 from keras_rfdn.training import workdir
 from keras_rfdn.upscaling import litert
-from keras_rfdn.upscaling.upscalers import from_model
+from keras_rfdn.upscaling.keras_upscalers import from_model
 
 CONFIG = ModelConfig("rfdb", 8, 1, scale=2)
 

@@ -8,7 +8,7 @@ from keras_rfdn import train
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic, image_files
 from keras_rfdn.data.sources import folders
-from keras_rfdn.upscaling import upscalers
+from keras_rfdn.upscaling import keras_upscalers
 from tools import distill
 
 
@@ -29,7 +29,7 @@ def photos(tmp_path, rng):
 
 def test_pairs_are_what_the_self_ensemble_makes_of_the_lr_images(photos, weights, tmp_path):
     assert distill.main(distill.DistillConfig(str(photos), str(tmp_path / "pairs"), (weights,))) == 3
-    ensemble, _, _ = upscalers.open_upscaler(weights, ensemble=True)
+    ensemble, _, _ = keras_upscalers.open_upscaler(weights, ensemble=True)
     pairs = {name: (lr, hr) for name, lr, hr in folders.find_pairs(tmp_path / "pairs", 2)}
     assert sorted(pairs) == ["x_1", "y_1", "y_2"]
     for name, (lr, hr) in pairs.items():
@@ -41,7 +41,9 @@ def test_pairs_are_what_the_self_ensemble_makes_of_the_lr_images(photos, weights
 def test_several_weights_give_the_mean_of_their_ensembles(photos, weights, untrained, tmp_path):
     both = (weights, untrained("b.h5", 2))
     distill.main(distill.DistillConfig(str(photos), str(tmp_path / "pairs"), both))
-    ensembles = [upscalers.self_ensemble(upscalers.float_from_model(checkpoint.load(path)[0])) for path in both]
+    ensembles = [
+        keras_upscalers.self_ensemble(keras_upscalers.float_from_model(checkpoint.load(path)[0])) for path in both
+    ]
     for _, lr, hr in folders.find_pairs(tmp_path / "pairs", 2):
         first, second = (ensemble(lr) for ensemble in ensembles)
         np.testing.assert_allclose(hr, ((first + second) / 2).clip(0, 255), atol=0.51)

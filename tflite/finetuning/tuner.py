@@ -25,7 +25,7 @@ from keras_rfdn.training import workdir
 from keras_rfdn.training.checkpoint_manager import CheckpointManager
 from keras_rfdn.training.loop import stop_signals
 from keras_rfdn.training.progress import Progress
-from keras_rfdn.upscaling.upscalers import from_model
+from keras_rfdn.upscaling.keras_upscalers import from_model
 
 CALIBRATED, SCALES, BEST = "calibrated.h5", "calibrated.json", "best.h5"
 RANGE_RATE = 0.2  # how fast ranges are learned, relative to weights

@@ -12,7 +12,7 @@ from keras_rfdn.data.sources import folders
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import variant
-from keras_rfdn.upscaling.upscalers import from_model
+from keras_rfdn.upscaling.keras_upscalers import from_model
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "../shared"
 RELEASED = [("RFDN_AIM", "e-rfdn", 4), ("IMDN_x2", "imdn", 2), ("IMDN_x3", "imdn", 3), ("IMDN_x4", "imdn", 4)]

@@ -13,7 +13,7 @@ from keras_rfdn.evaluation.measurement import measure
 from keras_rfdn.evaluation.scoring import evaluate_all
 from keras_rfdn.networks import complexity, models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.upscaling.upscalers import float_from_model, from_model
+from keras_rfdn.upscaling.keras_upscalers import float_from_model, from_model
 
 TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 

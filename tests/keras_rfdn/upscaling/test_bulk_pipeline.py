@@ -14,7 +14,8 @@ from apache_beam.io.filesystem import FileMetadata, MatchResult
 from apache_beam.io.localfilesystem import LocalFileSystem
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from keras_rfdn.upscaling import bulk_pipeline, image_upscaling
+from keras_rfdn.imaging import image_upscaling
+from keras_rfdn.upscaling import bulk_pipeline
 from keras_rfdn.upscaling.bulk_pipeline import Counts, Settings
 from keras_rfdn.upscaling.upscaler import Upscaler
 

@@ -3,7 +3,7 @@ import pytest
 
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.sources import sample
-from keras_rfdn.upscaling import tiling, upscalers
+from keras_rfdn.upscaling import keras_upscalers, tiling
 
 
 def repeat(lr):
@@ -82,7 +82,7 @@ def test_tiled_network_is_near_the_whole_one(untrained):
     model, _ = checkpoint.load(untrained("tiny.h5", 0, attention="cca"))
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
-    whole = upscalers.from_model(model)
+    whole = keras_upscalers.from_model(model)
     lr = sample.dead_leaves(160, seed=3)
     difference = tiling.tiled(whole, 2, (96, 96))(lr).astype(int) - whole(lr)
     assert 0 < np.abs(difference).mean() < 0.1 * whole(lr).std()

@@ -8,7 +8,7 @@ from PIL import Image
 import keras_rfdn
 from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.data.sources import sample
-from keras_rfdn.upscaling import litert, upscalers
+from keras_rfdn.upscaling import keras_upscalers, litert
 
 LR = sample.dead_leaves(48, seed=4)[:30, :40]
 
@@ -28,7 +28,7 @@ def test_by_default_e_rfdn_of_the_scale():
 
 def test_float_and_weight_files_are_run_by_keras(tiny_weights):
     up = keras_rfdn.Upscaler("rfdn-mobile-x2", float=True)
-    wanted = upscalers.from_model(checkpoint.load("rfdn-mobile-x2")[0])(LR)
+    wanted = keras_upscalers.from_model(checkpoint.load("rfdn-mobile-x2")[0])(LR)
     assert np.abs(up(LR).astype(int) - wanted).max() <= 1
     assert (up(LR) != keras_rfdn.Upscaler("rfdn-mobile-x2")(LR)).any()
     assert keras_rfdn.Upscaler(tiny_weights).scale == 2

@@ -13,7 +13,7 @@ from keras_rfdn.tflite.quantization.folding import fold_value_range
 from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.sensitivity import SensitivityAnalysis
 from keras_rfdn.tflite.quantization.simulator import simulate_switched
-from keras_rfdn.upscaling import litert, upscalers
+from keras_rfdn.upscaling import keras_upscalers, litert
 
 SCALE = 2
 TINY = ModelConfig(block="rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
@@ -22,7 +22,7 @@ TINY = ModelConfig(block="rfdb", channels=8, num_blocks=2, attention="esa", redu
 @pytest.fixture(scope="module")
 def pairs(tiny_model):
     """Two images whose HR is what the float network gives, but for a little noise: scores depend on roundings alone."""
-    exact, rng = upscalers.from_model(tiny_model), np.random.default_rng(0)
+    exact, rng = keras_upscalers.from_model(tiny_model), np.random.default_rng(0)
     lrs = [bicubic.downscale(sample.dead_leaves(128, seed=seed), SCALE) for seed in (3, 4)]
     hrs = [(exact(lr) + rng.normal(0, 1, (128, 128, 3))).round().clip(0, 255).astype(np.uint8) for lr in lrs]
     return [(str(i), *pair) for i, pair in enumerate(zip(lrs, hrs, strict=True))]

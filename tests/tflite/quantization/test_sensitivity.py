@@ -11,7 +11,7 @@ from keras_rfdn.tflite.quantization.folding import fold_value_range
 from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.sensitivity import SensitivityAnalysis
 from keras_rfdn.tflite.quantization.simulator import simulate
-from keras_rfdn.upscaling import upscalers
+from keras_rfdn.upscaling import keras_upscalers
 
 SCALE = 2
 TINY = ModelConfig(block="rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
@@ -33,7 +33,7 @@ def test_a_spoilt_range_is_found(tiny_model, quantized, pairs, rng):
     """One tensor with steps thirty times too large must come first, and be nearly all that is lost."""
     ranges = {**quantized.ranges, "B1.c5": tuple(30 * end for end in quantized.ranges["B1.c5"])}
     # HR is what the float network gives, but for a little noise, so that scores depend on roundings above all.
-    exact = upscalers.from_model(tiny_model)
+    exact = keras_upscalers.from_model(tiny_model)
     noisy = [
         (name, lr, (exact(lr) + rng.normal(0, 1, hr.shape)).round().clip(0, 255).astype(np.uint8))
         for name, lr, hr in pairs

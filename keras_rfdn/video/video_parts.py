@@ -1,0 +1,116 @@
+"""Parts of a video: closed files beside the target, by which a run that was killed goes on."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import av
+from absl import logging
+
+from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.video.video_encoding import Encoding, PartEncoder
+
+# A part ends after so many seconds of work, but not before so many frames.
+SECONDS = 60
+FRAMES = 24
+STATE = "state.json"
+EDGE = 2**20  # bytes at the start and end of a source that tell it from another one
+
+
+class Parts:
+    """Folder `target.parts`: a file per part, named by its first frame's number, and what they were made of.
+
+    Parts of another source, network or encoding are removed. frames: how many frames from the start there are.
+    Raises UserError where the folder cannot be written, or holds what is no part.
+    """
+
+    def __init__(self, target: pathlib.Path, source: pathlib.Path, encoding: Encoding, identity: str):
+        self.folder = target.with_name(f"{target.name}.parts")
+        self._encoding = encoding
+        try:
+            self._prepare(_settings(source, encoding, identity))
+        except OSError as error:
+            raise UserError(f"{self.folder} can't be written: {error.strerror}") from error
+        if self.frames:
+            logging.info("%d frames are there already, in %s", self.frames, self.folder)
+
+    @property
+    def frames(self) -> int:
+        return sum(count for _, count in self.chain())
+
+    def chain(self) -> list[tuple[pathlib.Path, int]]:
+        """[(file, how many frames it holds)], in order, without a gap."""
+        chain, number = [], 0
+        while (path := self._path(number)).exists():
+            try:
+                with av.open(os.path.abspath(path)) as part:
+                    count = part.streams.video[0].frames
+            except av.FFmpegError:  # a broken disk: it is made again
+                break
+            chain.append((path, count))
+            number += count
+        return chain
+
+    def write_missing(self, results: Iterator, progress: Callable[[], None]) -> None:
+        """Write parts of results: (av.VideoFrame of the source, its time, RGB), from frame number `frames` on.
+
+        When it is interrupted, or results raises, the frames until then are a part too. progress: called per frame.
+        """
+        number, stopped = self.frames, None
+        while stopped is None and (first := next(results, None)) is not None:
+            with files.atomic_write(self._path(number)) as path:
+                part, started = PartEncoder(path, self._encoding), time.monotonic()
+                try:
+                    for result in itertools.chain([first], results):
+                        part.encode(*result)
+                        progress()
+                        if part.frames >= FRAMES and time.monotonic() - started >= SECONDS:
+                            break
+                except BaseException as error:
+                    stopped = error
+                part.close()
+                if part.written != part.frames:  # interrupted while a frame was written
+                    raise stopped or AssertionError(f"{part.frames} frames in, {part.written} out")
+            number += part.frames
+        if stopped is not None:
+            raise stopped
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def _path(self, number):
+        return self.folder / f"{number:08}.mp4"
+
+    def _prepare(self, settings):
+        state = self.folder / STATE
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            if not state.is_file():
+                raise UserError(f"{self.folder} is there, and not a folder of parts; move it, or name another target")
+            if state.read_text() == settings:
+                return
+            logging.info("%s holds parts of another video, network or version; they are made again", self.folder)
+            self.remove()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(state, settings)
+
+
+def _settings(source, encoding, identity):
+    """What parts are made of, as text: equal texts mean that parts fit together."""
+    with open(source, "rb") as file:
+        checksum = hashlib.sha256(file.read(EDGE))
+        file.seek(max(0, source.stat().st_size - EDGE))
+        checksum.update(file.read(EDGE))
+    facts = {
+        "source": [source.stat().st_size, source.stat().st_mtime_ns, checksum.hexdigest()],
+        "network": identity,
+        "encoding": {**dataclasses.asdict(encoding), "notes": None},
+        "av": [av.__version__, av.library_versions],
+    }
+    return json.dumps(facts, indent=1, default=str)
