@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_rfdn.data.sources import sample
 
-OUR_LINE = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} \d+ (\w+\.py):\d+\] .")  # absl's form, of a Python file
+OUR_LINE = re.compile(r"\d\d:\d\d:\d\d (?!warning: )")
 FOREIGN = re.compile(r"\w+\.(cc|cpp|cu|h):\d+\]|^INFO: |^WARNING: |Warning: |site-packages")
 
 

@@ -33,7 +33,7 @@ def open_image(source: str | os.PathLike | BinaryIO) -> Image.Image:
             image.close()
         error = None
     except Exception as refusal:
-        if getattr(refusal, "errno", None):  # no such file, no right to read it
+        if getattr(refusal, "errno", None) or isinstance(refusal, MemoryError):  # no such file, no right to read it
             raise
         error = refusal
     data = _bytes(source)
