@@ -42,20 +42,27 @@ class BuildConfig:
 
 
 def main(config):
-    """Writes the folder anew and returns its path. Raises UserError where LiteRT.js is not installed."""
-    litert = HERE / "node_modules/@litertjs"
-    if not litert.is_dir():
-        raise UserError("LiteRT.js is not installed; run: npm ci --prefix web")
-    shutil.rmtree(DIST, ignore_errors=True)
-    (DIST / "models").mkdir(parents=True)
-    for name in PAGE:
-        shutil.copy(HERE / name, DIST)
-    _copy_litert(litert, DIST / "litert")
-    (DIST / "models.json").write_text(json.dumps({"tile": TILE, "models": _models(config.float32)}, indent=1))
-    (DIST / "_headers").write_text("/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items()))
+    """Writes web/dist anew and returns its path. Raises UserError where LiteRT.js is not installed."""
+    if DIST.exists():
+        shutil.rmtree(DIST)
+    build(DIST, float32=config.float32)
     size = sum(path.stat().st_size for path in DIST.rglob("*") if path.is_file())
     print(f"{DIST}: {size / 1e6:.0f} MB; python web/serve.py serves it")
     return DIST
+
+
+def build(folder, *, float32=False):
+    """Writes the page into a folder, which it makes. Raises UserError as main does."""
+    litert = HERE / "node_modules/@litertjs"
+    if not litert.is_dir():
+        raise UserError("LiteRT.js is not installed; run: npm ci --prefix web")
+    (folder / "models").mkdir(parents=True)
+    for name in PAGE:
+        shutil.copy(HERE / name, folder)
+    _copy_litert(litert, folder / "litert")
+    models = {"tile": TILE, "models": _write_models(folder, float32)}
+    (folder / "models.json").write_text(json.dumps(models, indent=1))
+    (folder / "_headers").write_text("/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items()))
 
 
 def _copy_litert(source, target):
@@ -66,18 +73,19 @@ def _copy_litert(source, target):
     shutil.copy(source / "wasm-utils/dist/index.js", target / "wasm-utils.js")
 
 
-def _models(float32):
+def _write_models(folder, float32):
     """Writes the networks, for tiles alone, and returns what the page needs to know of each."""
     models = []
-    for name in sorted(pretrained.names(), key=lambda name: list(LABELS).index(name.rsplit("-x", 1)[0])):
-        network, scale = re.fullmatch(r"(.+)-x(\d)", name).groups()
+    names = [re.fullmatch(r"(.+)-x(\d)", name).groups() for name in pretrained.names()]
+    for network, scale in sorted(names, key=lambda pair: (list(LABELS).index(pair[0]), pair[1])):
+        name = f"{network}-x{scale}"
         contents = {"int8": reshaping.reshape(pretrained.int8(name).read_bytes(), *TILE)}
         if float32:
             model, config = checkpoint.load(pretrained.named(name))
             contents["float32"] = converter.convert(model, config, "float32", height=TILE[0], width=TILE[1])
         files = {precision: f"models/{name}_{precision}.tflite" for precision in contents}
         for precision, content in contents.items():
-            (DIST / files[precision]).write_bytes(content)
+            (folder / files[precision]).write_bytes(content)
         models.append({"network": network, "label": LABELS[network], "scale": int(scale), **files})
     return models
 

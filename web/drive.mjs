@@ -1,8 +1,10 @@
 // Drives the page in a headless Chromium, for tests/web and for screenshots:
 //   node web/drive.mjs '{"url": "http://127.0.0.1:8000", "photo": "in.png", "save": "out.png"}'
-// Further fields: network, scale, device (what to choose), how ("pick", "paste" or "drop"), cancel (true: after the first
-// tile), screenshot (file), width, height, ratio (of the screen), dark, args (for Chromium), wait (seconds).
-// Prints JSON: status (what the page says), isolated, hosts (asked for anything), errors, sent (bytes of request bodies).
+// Further fields: network, scale, device (what to choose); how ("pick", "paste" or "drop"); cancel (true: after the first
+// tile, and then save, if asked to, starts again); screenshot (file); width, height, ratio, dark (of the screen); args
+// (for Chromium).
+// Prints JSON: said (the page's messages when it stops, in turn), isolated, hosts (asked for anything), sent (bytes of
+// requests' bodies), errors.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -10,14 +12,15 @@ import { chromium } from 'playwright-core';
 const job = JSON.parse(process.argv[2]);
 const browser = await chromium.launch({
   executablePath: job.chromium ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...job.args ?? []],
+  args: ['--no-sandbox', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ...job.args ?? []],
 });
 try {
   const page = await browser.newPage({
     viewport: { width: job.width ?? 1280, height: job.height ?? 900 }, deviceScaleFactor: job.ratio ?? 1,
     colorScheme: job.dark ? 'dark' : 'light',
   });
-  page.setDefaultTimeout((job.wait ?? 120) * 1e3);
+  page.setDefaultTimeout(120e3);
   const hosts = new Set(), errors = [];
   let sent = 0;
   page.on('request', (request) => {
@@ -26,34 +29,35 @@ try {
   });
   page.on('pageerror', (error) => errors.push(error.message));
   // LiteRT writes what it has to say of itself to console.error.
-  page.on('console', (message) => message.type() === 'error' && !/^(INFO|WARNING): /.test(message.text()) && errors.push(message.text()));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/^(INFO|WARNING): /.test(message.text())) errors.push(message.text());
+  });
 
   await page.goto(job.url);
   await page.waitForSelector('html[data-ready]');
   for (const name of ['network', 'scale', 'device']) if (job[name]) await page.selectOption(`#${name}`, String(job[name]));
-  const status = () => page.textContent('#status');
+  const said = [], listen = async () => said.push(await page.textContent('#status'));
   if (job.photo) {
     await give(page);
     await page.waitForFunction(() => !document.querySelector('#start').disabled || document.querySelector('#status.error'));
   }
-  if (job.save || job.cancel) {
+  if (job.cancel) {
     await page.click('#start');
-    if (job.cancel) {
-      await page.waitForFunction(() => document.querySelector('#progress').value > 0);
-      if (job.screenshot) await page.screenshot({ path: job.screenshot });
-      await page.click('#cancel');
-    } else {
-      await page.waitForFunction(() => !document.querySelector('#save').hidden || document.querySelector('#status.error'));
-      if (await page.isVisible('#save')) {
-        const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
-        await download.saveAs(job.save);
-      }
-    }
+    await page.waitForFunction(() => document.querySelector('#progress').value > 0);
+    if (job.screenshot) await page.screenshot({ path: job.screenshot });
+    await page.click('#cancel');
+    await listen();
   }
-  if (job.script) await page.evaluate(job.script);
+  if (job.save) {
+    await page.click('#start');
+    await page.waitForSelector('#save:not([hidden]), #status.error');
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save', { timeout: 5e3 })]);
+    await download.saveAs(job.save);
+  }
   if (job.screenshot && !job.cancel) await page.screenshot({ path: job.screenshot });
+  await listen();
   const isolated = await page.evaluate(() => crossOriginIsolated);
-  console.log(JSON.stringify({ status: await status(), isolated, hosts: [...hosts], errors, sent }));
+  console.log(JSON.stringify({ said, isolated, hosts: [...hosts], sent, errors }));
 } finally {
   await browser.close();
 }

@@ -79,6 +79,7 @@ function start() {
   showResult(false);
   $('viewer').hidden = false;
   $('full').checked = false;
+  $('split').value = 0; // tiles are seen as they come
   fit();
   busy(true);
   say('Loading the network …');
@@ -113,6 +114,7 @@ function finish(model, { runtime, tiles, ms, loadMs }) {
   photo.saveAs = `${photo.name.replace(/\.\w+$/, '')}_${model.network}-x${model.scale}.png`;
   showResult(true);
   $('full').checked = true;
+  $('split').value = 50;
   fit();
   $('frame').scrollTo(($('picture').clientWidth - $('frame').clientWidth) / 2, ($('picture').clientHeight - $('frame').clientHeight) / 2);
   say(`${$('after').width} × ${$('after').height} in ${seconds(ms)}: ${count(tiles, 'tile')}, ${Math.round(ms / tiles)} ms each; `
@@ -172,7 +174,7 @@ function save() {
 /** Size of the picture: as large as fits, or one pixel of the result for one of the screen. */
 function fit() {
   const { width, height } = $('after');
-  const fitting = Math.min($('frame').clientWidth, innerHeight * 0.75 * width / height);
+  const fitting = Math.min($('frame').clientWidth, innerHeight * 0.62 * width / height);
   const shown = $('full').checked ? width / devicePixelRatio : fitting;
   $('picture').style.width = `${shown}px`;
   $('picture').style.height = `${shown * height / width}px`;

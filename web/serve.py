@@ -23,12 +23,11 @@ class ServeConfig:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files with the headers that dist/_headers lists, which hosts of static files read as well."""
-
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".tflite": "application/octet-stream"}
+    """Files, with the headers that the folder's file _headers lists, which some hosts of static files read as well."""
 
     def end_headers(self):
-        for line in (pathlib.Path(self.directory) / "_headers").read_text().splitlines()[1:]:
+        headers = pathlib.Path(self.directory) / "_headers"
+        for line in headers.read_text().splitlines()[1:] if headers.is_file() else []:
             self.send_header(*line.strip().split(": ", 1))
         super().end_headers()
 
@@ -41,10 +40,14 @@ def main(config):
     check_fields(config)
     if not DIST.is_dir():
         raise UserError(f"no {DIST}; build it first: python web/build.py")
-    handler = functools.partial(Handler, directory=DIST)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", config.port), handler) as server:
+    with open_server(DIST, config.port) as server:
         print(f"http://127.0.0.1:{server.server_port} (Ctrl-C ends it)", flush=True)
         server.serve_forever()
+
+
+def open_server(folder, port=0):
+    """HTTP server of a folder on this machine's own address; serve_forever starts it. port: 0 for any that is free."""
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=folder))
 
 
 if __name__ == "__main__":
