@@ -108,7 +108,8 @@ int main(int argc, char **argv) {
   TRY(LiteRtGetRankedTensorType, tensor, &sr_type);
   if (!is_image(&lr_type) || !is_image(&sr_type)) FAIL("%s must take and give uint8 [1, height, width, 3]", argv[1]);
   if (in[1] < 1 || in[2] < 1 || out[1] < 1 || out[2] < 1)
-    FAIL("%s has an open size; fix it: python tflite/reshape.py MODEL.tflite 1,%d,%d,3 OUT.tflite", argv[1], height, width);
+    FAIL("%s has an open size; fix it: python tflite/reshape.py MODEL.tflite 1,%d,%d,3 OUT.tflite", argv[1], height,
+         width);
   if (in[1] != height || in[2] != width)
     FAIL("%s takes images of %dx%d (width x height), %s has %dx%d", argv[1], in[2], in[1], argv[2], width, height);
 
