@@ -74,10 +74,16 @@ def whole(name, lr):
     return tiling.tiled(model.upscale, model.scale, build.TILE)(lr)
 
 
-def test_one_tile_has_the_bytes_of_python(url, tmp_path):
+FIRST = "e-rfdn-x2"
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in pretrained.names() if name != FIRST]
+
+
+@pytest.mark.parametrize("name", [FIRST, *OTHERS])
+def test_one_tile_has_the_bytes_of_python(name, url, tmp_path):
     lr = photograph(tmp_path / "in.png", *build.TILE)
-    drive(url, photo=tmp_path / "in.png", network="e-rfdn", scale=2, save=tmp_path / "out.png")
-    interpreter = Interpreter(model_content=reshaping.reshape(pretrained.int8("e-rfdn-x2").read_bytes(), *build.TILE))
+    network, scale = name.rsplit("-x", 1)
+    drive(url, photo=tmp_path / "in.png", network=network, scale=scale, save=tmp_path / "out.png")
+    interpreter = Interpreter(model_content=reshaping.reshape(pretrained.int8(name).read_bytes(), *build.TILE))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], lr[None])
     interpreter.invoke()
@@ -125,3 +131,19 @@ def test_what_is_no_image_is_named(url, tmp_path):
 def test_headers_allow_threads(url, dist):
     with urllib.request.urlopen(f"{url}/worker.js") as answer:
         assert {name: answer.headers[name] for name in build.HEADERS} == build.HEADERS
+
+
+@pytest.mark.slow
+def test_float_by_webgpu_is_within_a_grey_level_of_the_cpu(tmp_path):
+    """On SwiftShader, Chromium's GPU in software: half a minute a tile."""
+    build.build(tmp_path / "dist", float32=True)
+    lr = photograph(tmp_path / "in.png", *build.TILE)
+    files = {"photo": tmp_path / "in.png", "save": tmp_path / "out.png"}
+    software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+    for url in serving(serve.open_server(tmp_path / "dist")):
+        result = drive(url, **files, device="gpu", network="rfdn-mobile", scale=2, args=software)
+    assert "float32 on the GPU by WebGPU" in result["said"][-1]
+    sr = litert.Model(tmp_path / "dist/models/rfdn-mobile-x2_float32.tflite").upscale(lr)
+    difference = np.abs(np.asarray(Image.open(tmp_path / "out.png")).astype(int) - sr)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
