@@ -4,7 +4,7 @@
 
 Networks as int8 and as float32, for tiles of 80x80, run in LiteRT's GPU accelerator and on the CPU: whether the GPU
 took all operators, how far its grey levels are, and the dB of both. Exit status 1 when one is not taken wholly.
-VK_ICD_FILENAMES names another driver, such as Mesa's lavapipe or a GPU's own.
+VK_ICD_FILENAMES names another driver, a GPU's own or the lavapipe of a new Mesa (that of Debian 12 is too old).
 """
 
 import ctypes.util
@@ -64,8 +64,8 @@ def main(config):
     driver = pathlib.Path(os.environ.get("VK_ICD_FILENAMES", DRIVER))
     if not driver.is_file() or not ctypes.util.find_library("vulkan"):
         raise UserError(
-            f"a Vulkan driver and loader are needed, and {driver} or libvulkan is not there: apt-get install chromium libvulkan1, or name the "
-            f"file of another in VK_ICD_FILENAMES (Mesa's: /usr/share/vulkan/icd.d/lvp_icd.x86_64.json)"
+            f"a Vulkan driver at {driver} and its loader, libvulkan.so.1, are needed: "
+            "apt-get install chromium libvulkan1; VK_ICD_FILENAMES names another driver's .json"
         )
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
