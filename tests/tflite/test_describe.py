@@ -8,7 +8,8 @@ import tf_keras as keras
 from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.networks.layers import PixelShuffle
-from keras_rfdn.tflite.inspection import description
+from keras_rfdn.tflite import describe
+from keras_rfdn.tflite.inspection import description, vela
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,28 @@ def test_command_prints_a_column_for_each_model(three_operators, to_tflite, near
     for name in OPERATORS:
         assert [name, "1", "(1", "float)", "1" if name == "MUL" else "0"] in lines  # nearest multiplies sizes
     assert ["RESIZE_NEAREST_NEIGHBOR", "0", "1", "(1", "float)"] in lines
+
+
+def test_targets_of_a_known_graph(three_operators, to_tflite, monkeypatch, capsys):
+    monkeypatch.setattr(vela, "find", lambda: None)
+    path = to_tflite(three_operators, "three")
+    (found,) = describe.main(describe.DescribeConfig((path,), targets=True))
+    by_target = {verdict.target: verdict for verdict in found}
+    assert by_target["LiteRT GPU"].accepted == 3
+    assert [refusal.operator for refusal in by_target["MediaTek"].refusals] == ["DEPTH_TO_SPACE"]
+    assert by_target["Ethos-U85"].accepted == 0  # floats
+    text = capsys.readouterr().out
+    assert "Core ML delegate" in text
+    assert "pip install ethos-u-vela" in text
+    assert "1 DEPTH_TO_SPACE: not in the list" in text
+
+
+@pytest.mark.skipif(vela.find() is None, reason="needs Vela: pip install ethos-u-vela")
+def test_targets_with_vela_s_own_verdict(three_operators, to_tflite, int8_settings, capsys):
+    path = to_tflite(three_operators, "uint8", **int8_settings([np.full((8, 8, 3), 200)], tf.uint8))
+    (found,) = describe.main(describe.DescribeConfig((path,), targets=True))
+    by_target = {verdict.target: verdict for verdict in found}
+    for name in ("Vela, ethos-u55-256", "Vela, ethos-u65-512", "Vela, ethos-u85-512"):
+        assert [refusal.operator for refusal in by_target[name].refusals] == ["DEPTH_TO_SPACE"]
+        assert by_target[name].accepted == 4
+    assert "pip install" not in capsys.readouterr().out

@@ -92,11 +92,11 @@ def describe(model):
     content = read_bytes(model)
     graph = parse(content, model)
     operators = [
-        (_operator_name(graph, operator), any(_dtype(t) in FLOATS for t in _tensors(subgraph, operator)))
+        (operator_name(graph, operator), any(_dtype(t) in FLOATS for t in _tensors(subgraph, operator)))
         for subgraph in graph.subgraphs
         for operator in subgraph.operators or []
     ]
-    tensors = [(bool(_stored(graph, t)), _dtype(t)) for subgraph in graph.subgraphs for t in subgraph.tensors]
+    tensors = [(bool(stored_bytes(graph, t)), _dtype(t)) for subgraph in graph.subgraphs for t in subgraph.tensors]
     main_graph = graph.subgraphs[0]
     return Description(
         size_bytes=len(content),
@@ -104,8 +104,8 @@ def describe(model):
         float_operators=_count(name for name, touches_float in operators if touches_float),
         constants=_count(dtype for stored, dtype in tensors if stored),
         activations=_count(dtype for stored, dtype in tensors if not stored),
-        inputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.inputs),
-        outputs=tuple(_tensor(main_graph.tensors[i]) for i in main_graph.outputs),
+        inputs=tuple(parse_tensor(main_graph.tensors[i]) for i in main_graph.inputs),
+        outputs=tuple(parse_tensor(main_graph.tensors[i]) for i in main_graph.outputs),
         complexity=_complexity(graph),
     )
 
@@ -121,7 +121,8 @@ def _count(names):
     return dict(collections.Counter(sorted(names)).most_common())
 
 
-def _operator_name(graph, operator):
+def operator_name(graph, operator):
+    """CONV_2D, ...; of a custom operator its own name. graph: of parse."""
     name = flatbuffer_utils.opcode_to_name(graph, operator.opcodeIndex)
     return graph.operatorCodes[operator.opcodeIndex].customCode.decode() if name == "CUSTOM" else name
 
@@ -135,12 +136,14 @@ def _dtype(tensor):
     return flatbuffer_utils.type_to_name(tensor.type).lower()
 
 
-def _stored(graph, tensor):
+def stored_bytes(graph, tensor):
+    """Bytes in the file of a flatbuffer's tensor; 0 for one that is computed."""
     data = graph.buffers[tensor.buffer].data
     return 0 if data is None else len(data)
 
 
-def _tensor(tensor):
+def parse_tensor(tensor):
+    """Flatbuffer's tensor -> Tensor."""
     q = tensor.quantization
     quantized = q is not None and q.scale is not None and len(q.scale)
     shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
