@@ -2,6 +2,7 @@
 
 python tflite/convert.py --int8                        the newest run, fully integer, uint8 pixels in and out
 python tflite/convert.py --int8 --accurate             less is lost, and it takes about 1.14 times as long
+python tflite/convert.py --int8 --npu                  the same bytes out, of operators that more NPUs take
 python tflite/convert.py --precision int16x8           integer too, activations of 16 bits, for NPUs
 python tflite/convert.py --precision float16 --weights FILE      half-size weights
 """
@@ -21,8 +22,8 @@ from keras_rfdn.tflite.conversion.shape import parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint, pretrained
-    from keras_rfdn.tflite.conversion import converter
-    from keras_rfdn.tflite.inspection import description
+    from keras_rfdn.tflite.conversion import converter, npu
+    from keras_rfdn.tflite.inspection import description, targets
     from keras_rfdn.tflite.quantization import calibration, folding, mixed_precision, post_training
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -43,6 +44,7 @@ class ConvertConfig:
     shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
     # By default beside the weights, or for pretrained ones here, named by variant, scale, precision and shape.
     out: str | None = None
+    npu: bool = False  # int8: without operators that NPUs refuse, as far as the output stays the same to the bit
     accurate: bool = False  # int8: nearer to float, by channel splitting; takes about 1.14 times as long
     # int8: keep the fewest operations in float with which no more is lost on the calibration images, in dB
     max_drop_db: float | None = number(None, least=0)
@@ -55,8 +57,8 @@ def main(config):
     precision, (height, width) = _precision(config), parse_shape(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
-    mixed = "_mixed" if config.max_drop_db is not None else ""
-    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}{mixed}{shape_suffix(height, width)}.tflite"
+    variant = ("_mixed" if config.max_drop_db is not None else "") + ("_npu" if config.npu else "")
+    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}{variant}{shape_suffix(height, width)}.tflite"
     # Not into the package, where the pretrained weights are.
     folder = pathlib.Path() if weights.parent == pretrained.FOLDER else weights.parent
     out = pathlib.Path(config.out or folder / name)
@@ -78,8 +80,12 @@ def main(config):
         else:
             network = folding.fold_value_range(model, model_config, batch=None)
             content = _mixed(config, network, pairs, images, height, width)
+    if config.npu:
+        content = npu.for_npu(content)
     converter.write(content, out)
     print(description.table([out.name], [description.describe(out)]))
+    if config.npu:
+        print(f"\n{targets.table([out.name], [targets.verdicts(out)])}")
     return out
 
 
@@ -101,12 +107,17 @@ def _precision(config):
         raise UserError(f"one precision at a time, got --int8 and --precision {config.precision}")
     precision = "int8" if config.int8 else config.precision or "float32"
     for flag, value, takes in (
+        ("npu", config.npu, {"int8"}),
         ("accurate", config.accurate, {"int8"}),
         ("max_drop_db", config.max_drop_db is not None, {"int8"}),
         ("calibration", config.calibration is not None, {"int8", "int16x8"}),
     ):
         if value and precision not in takes:
             raise UserError(f"--{flag} is for {' and '.join(sorted(takes))}, not for {precision}; leave it out")
+    if config.npu and config.max_drop_db is not None:
+        raise UserError("--npu is for int8 throughout, and --max_drop_db keeps operations in float; leave one out")
+    if config.npu and parse_shape(config.shape)[0] is None:
+        raise UserError("--npu needs a fixed size; give --shape 1,HEIGHT,WIDTH,3")
     return precision
 
 

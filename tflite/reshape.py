@@ -1,6 +1,7 @@
 """Reshaping of a .tflite file: the same network for another fixed input size, in a tenth of a second.
 
 python tflite/reshape.py MODEL.tflite 1,360,640,3 OUT.tflite
+python tflite/reshape.py MODEL.tflite 1,180,320,3 OUT.tflite --npu     the same bytes out, of what more NPUs take
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from keras_rfdn.data.system.errors import UserError
 
 with lazy_imports():
     from keras_rfdn.data.system import files
+    from keras_rfdn.tflite.conversion import npu
     from keras_rfdn.tflite.conversion import shape as input_shape
     from keras_rfdn.upscaling import litert, reshaping
 
@@ -25,6 +27,7 @@ class ReshapeConfig:
     model: str = simple_parsing.field(positional=True)  # .tflite file, of fixed or open size
     shape: str = simple_parsing.field(positional=True)  # 1,HEIGHT,WIDTH,3 in LR pixels
     output: str = simple_parsing.field(positional=True)  # .tflite file to write
+    npu: bool = False  # int8: without operators that NPUs refuse, as far as the output stays the same to the bit
     overwrite: bool = False  # write over a file that is there
 
 
@@ -37,6 +40,8 @@ def main(config):
     if target.exists() and not config.overwrite:
         raise UserError(f"{target} is there already; name another file, or say --overwrite")
     content = reshaping.reshape(litert.read_bytes(config.model), height, width)
+    if config.npu:
+        content = npu.for_npu(content)
     scale = litert.Model(content).scale  # runs it once
     with files.atomic_write(target) as partial:
         partial.write_bytes(content)
