@@ -18,7 +18,7 @@ from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.data.system.progress import heartbeat, track
 from keras_rfdn.networks.config import name_of
-from keras_rfdn.tflite.conversion.shape import parse_shape, shape_suffix
+from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint, pretrained
@@ -41,7 +41,7 @@ class ConvertConfig:
     weights: str | None = None
     variant: str | None = None  # a row of VARIANTS in keras_rfdn/networks/config.py
     scale: int | None = None  # 2, 3 or 4
-    shape: str = "1,180,320,3"  # LR input, or "dynamic" for any height and width
+    shape: str = "1,180,320,3"  # LR input, or "dynamic" for any (not for ESA)
     # By default beside the weights, or for pretrained ones here, named by variant, scale, precision and shape.
     out: str | None = None
     npu: bool = False  # int8: without operators that NPUs refuse, as far as the output stays the same to the bit
@@ -57,6 +57,7 @@ def main(config):
     precision, (height, width) = _precision(config), parse_shape(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
+    check_open_size(height, model_config)
     variant = ("_mixed" if config.max_drop_db is not None else "") + ("_npu" if config.npu else "")
     name = f"{name_of(model_config)}_x{model_config.scale}_{precision}{variant}{shape_suffix(height, width)}.tflite"
     # Not into the package, where the pretrained weights are.
@@ -82,7 +83,7 @@ def main(config):
             content = _mixed(config, network, pairs, images, height, width)
     if config.npu:
         content = npu.for_npu(content)
-    converter.write(content, out)
+    converter.write(content, out, name=f"{name_of(model_config)} x{model_config.scale}, {precision}{variant}")
     print(description.table([out.name], [description.describe(out)]))
     if config.npu:
         print(f"\n{targets.table([out.name], [targets.verdicts(out)])}")

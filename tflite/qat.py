@@ -18,7 +18,7 @@ from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
-from keras_rfdn.tflite.conversion.shape import parse_shape, shape_suffix
+from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
@@ -45,7 +45,7 @@ class QatConfig:
     scale: int | None = None  # 2, 3 or 4
     workdir: str | None = None  # by default runs/qat-VARIANT-xSCALE
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
-    shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any height and width
+    shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any (not for ESA)
     accurate: bool = False  # as for tflite/convert.py
     steps: int = number(900, above=0)  # updates
     batch: int = number(8, above=0)  # patches
@@ -66,6 +66,7 @@ def main(config):
     height, width = parse_shape(config.shape)
     weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
     model, model_config = checkpoint.load(weights)
+    check_open_size(height, model_config)
     name = f"{name_of(model_config)}_x{model_config.scale}"
     folder = pathlib.Path(config.workdir or checkpoint.RUNS / f"qat-{name.replace('_', '-')}")
     out = pathlib.Path(config.out or folder / f"{name}_int8{shape_suffix(height, width)}.tflite")
@@ -83,7 +84,7 @@ def main(config):
         if best is None:
             return None
         content = converter.convert_quantized(best, height=height, width=width)
-        converter.write(content, out)
+        converter.write(content, out, name=f"{name_of(model_config)} x{model_config.scale}, int8")
     print(description.table([out.name], [description.describe(content)]))
     return out
 

@@ -7,6 +7,7 @@ python tflite/reshape.py MODEL.tflite 1,180,320,3 OUT.tflite --npu     the same 
 import dataclasses
 import pathlib
 
+import numpy as np
 import simple_parsing
 
 from keras_rfdn.cli import command
@@ -42,10 +43,11 @@ def main(config):
     content = reshaping.reshape(litert.read_bytes(config.model), height, width)
     if config.npu:
         content = npu.for_npu(content)
-    scale = litert.Model(content).scale  # runs it once
+    model = litert.Model(content)
+    model.upscale(np.zeros((height, width, 3), np.uint8))  # LiteRT can run it
     with files.atomic_write(target) as partial:
         partial.write_bytes(content)
-    print(f"{target}: {height}x{width} to {height * scale}x{width * scale}, {len(content):,} bytes")
+    print(f"{target}: {height}x{width} to {height * model.scale}x{width * model.scale}, {len(content):,} bytes")
     return target
 
 

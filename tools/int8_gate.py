@@ -28,7 +28,7 @@ with lazy_imports():
     from keras_rfdn.data.sources import folders
     from keras_rfdn.evaluation import scoring
     from keras_rfdn.tflite.inspection import comparison, description
-    from keras_rfdn.upscaling import keras_upscalers, litert, tiling
+    from keras_rfdn.upscaling import keras_upscalers, resizable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +117,8 @@ def main(config, thresholds=THRESHOLDS):
 
 def measure(file, threshold, *, threads=None) -> Measurement:
     """Compare an int8 file with the float network on a Threshold's images."""
-    int8_model = litert.Model(file, threads=threads)
     float_model, config = checkpoint.load(threshold.weights)
-    float_upscale, int8_upscale = (
-        tiling.tiled(upscale, config.scale, int8_model.tile)
-        for upscale in (keras_upscalers.from_model(float_model), int8_model.upscale)
-    )
+    float_upscale, int8_upscale = keras_upscalers.from_model(float_model), resizable.from_tflite(file, threads=threads)
     losses, biases = [], []
     for _, lr, hr in scoring.first(folders.find_pairs(threshold.images, config.scale), None, "checking"):
         images = int8_upscale(lr), float_upscale(lr)
@@ -180,11 +176,10 @@ def _within(threshold, folder):
 
 
 def convert_row(threshold, out):
-    """Convert a Threshold's weights to a file of open size -> its path."""
+    """Convert a Threshold's weights to a file -> its path."""
     config = convert.ConvertConfig(
         int8=True,
         weights=threshold.weights,
-        shape="dynamic",
         out=str(out),
         accurate=threshold.accurate,
         calibration=threshold.calibration,

@@ -30,10 +30,11 @@ model-index:
 ---
 # {title}: super-resolution, {scale} times larger
 
-{parameters:,} parameters; images of any size, uint8 RGB in and out. It comes with the package keras-rfdn:
+{parameters:,} parameters; images of any size by `rfdn`. The int8 file takes uint8 RGB `[1, 180, 320, 3]`, pixels as
+they are, by its signature `upscale` from `lr` to `sr`. It comes with the package keras-rfdn:
 
     rfdn in.png out.png --weights {name}
-    python tflite/convert.py --int8 --weights {name} --shape 1,180,320,3
+    python tflite/reshape.py {name}_int8.tflite 1,360,640,3 OUT.tflite
 
 - `{name}.h5`: float32, SHA-256 `{sha256}`
 - `{name}_int8.tflite`: int8, SHA-256 `{int8_sha256}`

@@ -2,7 +2,7 @@
 
     python -m tools.release runs/e-rfdn-x4 --sets Set5 Set14 BSD100 --data TRAINING --about ABOUT --pictures Kodak24
 
-For each run NAME.h5, NAME_int8.tflite (by tflite/qat.py, for LR images of any size), NAME.md (its model card, with
+For each run NAME.h5, NAME_int8.tflite (by tflite/qat.py, for LR images of 320x180), NAME.md (its model card, with
 scores) and NAME.png (its training curve), and SHA256SUMS anew; with --pictures NAME_samples.png too, what it makes of
 photographs. NAME is VARIANT-xSCALE.
 
@@ -82,7 +82,6 @@ def _release(run, out, config):
             valid=config.valid,
             weights=str(weights),
             workdir=str(run / model_card.QAT),
-            shape="dynamic",
             steps=config.qat_steps,
             accurate=config.accurate,
         )

@@ -9,7 +9,8 @@ from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
 from keras_rfdn.upscaling import litert
-from keras_rfdn.upscaling.tiling import padded, tiled
+from keras_rfdn.upscaling.resizable import from_tflite
+from keras_rfdn.upscaling.tiling import padded
 
 
 def from_model(model):
@@ -62,7 +63,7 @@ def open_upscaler(weights=None, *, variant=None, scale=None, ensemble=False):
         model = litert.Model(weights)
         if variant is not None or scale not in (None, model.scale):
             raise UserError(f"{weights} upscales x{model.scale} and tells no variant; leave variant and scale out")
-        upscale, scale, description = tiled(model.upscale, model.scale, model.tile), model.scale, str(weights)
+        upscale, scale, description = from_tflite(weights), model.scale, str(weights)
         return to_pixels(self_ensemble(upscale)) if ensemble else upscale, scale, description
     path = checkpoint.resolve(weights, variant=variant, scale=scale)
     model, config = checkpoint.load(path)

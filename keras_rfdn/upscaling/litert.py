@@ -9,20 +9,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
-from keras_rfdn.upscaling.tiling import tiled
 
 HALF_OPEN_TILE = 256  # LR pixels of a tile along the side that a model leaves open, where it fixes the other
 DTYPES = (np.float32, np.uint8, np.int8, np.int16)
-
-
-def from_tflite(path, *, threads=None, xnnpack=True):
-    """TFLite file -> upscale(lr): uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1.
-
-    path, threads, xnnpack and errors: as for Model. Images of another size than the file's are padded by reflection
-    or cut into overlapping tiles, and for a file of open size large ones are (keras_rfdn.upscaling.tiling.parts).
-    """
-    model = Model(path, threads=threads, xnnpack=xnnpack)
-    return tiled(model.upscale, model.scale, model.tile)
 
 
 class Model:
@@ -89,7 +78,7 @@ class Model:
         for size, fixed in ((height, self.height), (width, self.width)):
             # LiteRT itself would run with XNNPACK on smaller images, and give anything.
             if size != fixed if fixed else size < SMALLEST_INPUT:
-                raise UserError(f"{self.name} takes no {height}x{width}; from_tflite pads and tiles to its size")
+                raise UserError(f"{self.name} takes no {height}x{width}; resizable.from_tflite takes any size")
         if -1 in self.input_shape:
             self._interpreter.resize_tensor_input(self._input["index"], [1, height, width, 3])
         self._interpreter.allocate_tensors()

@@ -55,7 +55,7 @@ def parts(
     """
     h, w = lr.shape[:2]
     if tile is None:
-        height, width = _free_size(h, w, smallest, area, overlap)
+        height, width = free_size(h, w, smallest=smallest, area=area, overlap=overlap)
     else:
         height, width = tile
         overlap = min(overlap, min(tile) // 4)
@@ -66,8 +66,11 @@ def parts(
         yield y0 * scale, x0 * scale, used
 
 
-def _free_size(h, w, smallest, area, overlap):
-    """Size (height, width) of the equal tiles that cover h x w with the fewest pixels, of at most area pixels each."""
+def free_size(h: int, w: int, *, smallest=SMALLEST_INPUT, area=LARGEST_AREA, overlap=OVERLAP) -> tuple[int, int]:
+    """Size (height, width) of the equal tiles that cover h x w with the fewest pixels, of at most area pixels each.
+
+    Arguments: as for parts.
+    """
     area = max(area, (4 * overlap) ** 2, smallest**2)
     sizes = []
     for rows in range(1, 1 + -(-h // (2 * overlap))):

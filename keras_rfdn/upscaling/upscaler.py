@@ -14,7 +14,7 @@ from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.imaging import image_upscaling
 from keras_rfdn.upscaling import tiling
-from keras_rfdn.upscaling.litert import Model
+from keras_rfdn.upscaling.resizable import ResizableModel
 
 ImageOrArray = TypeVar("ImageOrArray", np.ndarray, Image.Image)
 
@@ -61,12 +61,13 @@ class Upscaler:
         elif float:
             raise UserError(f"float is for the names of pretrained weights ({', '.join(pretrained.names())})")
         if str(weights).endswith(".tflite"):
-            model = Model(weights, threads=threads)
-            self._network, self._tile, self.scale = model.upscale, model.tile, model.scale
+            model = ResizableModel(weights, threads=threads)
+            self._network, self._tile_for, self.scale = model.upscale, model.tile_for, model.scale
         elif threads is not None:
             raise UserError(f"threads are for .tflite files; {weights} is run by TensorFlow, which takes them all")
         else:
-            self._network, self._tile, self.scale = _of_keras(weights)
+            self._network, self.scale = _of_keras(weights)
+            self._tile_for = tiling.free_size
         self._lock = threading.Lock()
         self.name = os.fspath(weights)
         if scale not in (None, self.scale):
@@ -82,7 +83,11 @@ class Upscaler:
         if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
             raise UserError(f"an image is a uint8 RGB array [h, w, 3] or a Pillow image, got {got}")
-        return tiling.tiled(self._upscale, self.scale, self._tile)(image)
+        return tiling.tiled(self._upscale, self.scale, self._tile(image))(image)
+
+    def _tile(self, lr):
+        with self._lock:
+            return self._tile_for(*lr.shape[:2])
 
     def _upscale(self, lr):
         with self._lock:  # an interpreter holds one image
@@ -90,11 +95,11 @@ class Upscaler:
 
     def parts(self, lr: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """Parts of the result, tile by tile, for images whose result is large: as tiling.parts gives them."""
-        return tiling.parts(self._upscale, lr, self.scale, self._tile)
+        return tiling.parts(self._upscale, lr, self.scale, self._tile(lr))
 
 
 def _of_keras(weights):
-    """(upscale, no size of tiles of its own, scale) of weights that TensorFlow runs."""
+    """(upscale, scale) of weights that TensorFlow runs."""
     if importlib.util.find_spec("tf_keras") is None:
         raise UserError(
             f'{weights} needs TensorFlow (pip install "keras-rfdn[train]"); .tflite files and the names '
@@ -104,4 +109,4 @@ def _of_keras(weights):
     from keras_rfdn.upscaling import keras_upscalers
 
     model, config = checkpoint.load(weights)
-    return keras_upscalers.from_model(model), None, config.scale
+    return keras_upscalers.from_model(model), config.scale

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from ai_edge_litert.compiled_model import CompiledModel
 from PIL import Image
 
 from keras_rfdn.checkpoints import author_weights, checkpoint, pretrained, torch_state_dict
@@ -15,7 +16,7 @@ from keras_rfdn.networks.config import VARIANTS, ModelConfig, variant
 from keras_rfdn.tflite import convert
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.upscaling import keras_upscalers, litert
+from keras_rfdn.upscaling import keras_upscalers, litert, resizable
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,12 @@ def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dt
     assert (tensor_in.dtype, tensor_in.shape) == (dtype, (1, 32, 40, 3))
     assert (tensor_out.dtype, tensor_out.shape) == (dtype, (1, 64, 80, 3))
     assert found.float_operators
-    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
     assert (sr == wanted).all() or metrics.psnr(sr, wanted, shave=0) > least_db
 
 
-@pytest.mark.parametrize("shape", ["1,32,40,3", pytest.param("dynamic", marks=pytest.mark.slow)])
-def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale, shape):
-    path = converted("int8", shape)
+def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, tiny_upscale):
+    path = converted("int8")
     found = description.describe(path)
     assert found.operators["CONV_2D"] == 35  # 8 and 7 of the attention in each block, 4 around, and the image's im2col
     assert found.operators["ADD"] == 2  # the attention's: neither the residual steps nor the long skip have one
@@ -74,7 +74,7 @@ def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, ti
     assert set(found.activations) <= {"int8", "uint8", "int32"}
     for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("uint8", 1.0, 0)
-    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
     assert metrics.psnr(sr, wanted, shave=0) > 50
 
 
@@ -83,13 +83,31 @@ def test_int8_is_nearer_to_float_than_the_converter_s_default(tiny_model, tiny_u
     images = list(converter.calibration_images(pairs, "int8_plain", 32, 40))
     plain = converter.convert(tiny_model, TINY, "int8_plain", height=32, width=40, images=images)
     wanted = tiny_upscale(LR)
-    ours, theirs = (metrics.psnr(litert.from_tflite(file)(LR), wanted, shave=0) for file in (converted("int8"), plain))
+    files = converted("int8"), plain
+    ours, theirs = (metrics.psnr(resizable.from_tflite(file)(LR), wanted, shave=0) for file in files)
     assert ours > theirs + 1
 
 
-@pytest.mark.parametrize("shape", ["1,32,40,3", "dynamic"])
-def test_int16x8_is_integer_throughout_and_close_to_keras(converted, tiny_upscale, shape):
-    path = converted("int16x8", shape)
+def test_an_open_size_is_for_networks_without_a_resize(tiny_weights, tmp_path):
+    """With one LiteRT's CompiledModel crashes."""
+    out = tmp_path / "open.tflite"
+    with pytest.raises(ValueError, match=r"ESA.*CompiledModel crashes; fix a shape"):
+        convert.main(convert.ConvertConfig(weights=tiny_weights, shape="dynamic", out=str(out)))
+    convert.main(convert.ConvertConfig(weights="rfdn-mobile-x2", shape="dynamic", out=str(out)))
+    assert litert.Model(out).tile is None
+    compiled = CompiledModel.from_file(str(out))
+    for height, width in [(20, 30), (33, 17)]:
+        lr = sample.dead_leaves(40, seed=1)[:height, :width]
+        compiled.resize_input_tensor(0, [1, height, width, 3])
+        inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+        inputs[0].write(lr[None].astype(np.float32))
+        compiled.run_by_index(0, inputs, outputs)
+        sr = np.asarray(outputs[0].read(12 * height * width, np.float32)).reshape(2 * height, 2 * width, 3)
+        np.testing.assert_array_equal(sr.round().clip(0, 255), litert.Model(out).upscale(lr))
+
+
+def test_int16x8_is_integer_throughout_and_close_to_keras(converted, tiny_upscale):
+    path = converted("int16x8")
     found = description.describe(path)
     assert found.operators["CONV_2D"] == 34
     assert "DEPTH_TO_SPACE" not in found.operators
@@ -98,7 +116,7 @@ def test_int16x8_is_integer_throughout_and_close_to_keras(converted, tiny_upscal
     assert found.constants["int8"] == 34
     for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("int16", 1 / 128, 0)
-    sr, wanted = litert.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
     # int8 reaches 25 dB here (the test above); what is left are the weights' 8 bits.
     assert metrics.psnr(sr, wanted, shave=0) > 45
 
@@ -150,7 +168,7 @@ def test_overshoot_is_clipped(tiny_weights, photographs, tmp_path):
             weights=str(weights), shape="1,32,40,3", int8=True, out=str(tmp_path / "o.tflite"), calibration=photographs
         )
     )
-    sr = litert.from_tflite(out)(LR).astype(int)
+    sr = resizable.from_tflite(out)(LR).astype(int)
     exact = model(LR[None].astype(np.float32))[0].numpy()
     assert (exact < -30).any()
     assert (exact > 285).any()

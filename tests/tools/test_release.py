@@ -51,7 +51,7 @@ def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == names
     assert (out / "tiny-x2.h5").read_bytes() == (run / "best.h5").read_bytes()
     (tensor,) = description.describe(out / "tiny-x2_int8.tflite").inputs
-    assert (tensor.dtype, tensor.shape[1:3]) == ("uint8", (-1, -1))
+    assert (tensor.dtype, tensor.shape[1:3]) == ("uint8", (180, 320))
     monkeypatch.setattr(pretrained, "FOLDER", out)
     assert checkpoint.resolve(variant="tiny", scale=2) == out / "tiny-x2.h5"
 

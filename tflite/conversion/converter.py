@@ -9,7 +9,8 @@ import tf_keras as keras
 
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
-from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.networks.config import SMALLEST_INPUT, ModelConfig
+from keras_rfdn.tflite.conversion import file_metadata
 from keras_rfdn.tflite.conversion.int16 import for_int16
 from keras_rfdn.tflite.conversion.output_range import INT16_STEPS, set_output_to_pixels
 from keras_rfdn.tflite.inspection import description
@@ -131,11 +132,18 @@ def _to_tflite(network, precision, images=()):
     holder.variables_of_model = network.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
     PRECISIONS[precision](converter, images)
-    return converter.convert()
+    return file_metadata.name_signature(converter.convert())
 
 
-def write(content: bytes, path):
-    """Write a .tflite file, under its name only when LiteRT has loaded it and run it once."""
-    litert.Model(content)  # opens, allocates and runs
+def write(content: bytes, path, *, name: str):
+    """Write a .tflite file with metadata, under its path only when LiteRT has loaded it and run it once.
+
+    name: of the network, scale and precision, for people.
+    """
+    scale = litert.Model(content).scale
+    about = f"Super-resolution: enlarges an RGB image {scale} times along each side. Pixels of 0 to 255 in and out."
+    content = file_metadata.add_metadata(content, name=name, description=about)
+    model = litert.Model(content)
+    model.upscale(np.zeros((model.height or SMALLEST_INPUT, model.width or SMALLEST_INPUT, 3), np.uint8))
     with files.atomic_write(path) as partial:
         partial.write_bytes(content)

@@ -1,7 +1,7 @@
 """Input shape of a .tflite file, as a flag says it and as a file's name shows it."""
 
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.networks.config import SMALLEST_INPUT
+from keras_rfdn.networks.config import SMALLEST_INPUT, ModelConfig, name_of
 
 
 def parse_shape(shape: str) -> tuple[int | None, int | None]:
@@ -17,6 +17,19 @@ def parse_shape(shape: str) -> tuple[int | None, int | None]:
             f"the shape must be dynamic or 1,HEIGHT,WIDTH,3 in LR pixels, {SMALLEST_INPUT} or more each, got {shape}"
         )
     return height, width
+
+
+def check_open_size(height: int | None, config: ModelConfig) -> None:
+    """Raise UserError for a file of open size (height None) of a network that resizes inside, as ESA does.
+
+    The resize's size would be worked out in the graph, for which LiteRT 2.3's CompiledModel gives too small a buffer
+    and crashes.
+    """
+    if height is None and config.attention == "esa":
+        raise UserError(
+            f"{name_of(config)}'s ESA resizes inside, and with an open size LiteRT's CompiledModel crashes; "
+            f"fix a shape, and make others of that file by tflite/reshape.py"
+        )
 
 
 def shape_suffix(height: int | None, width: int | None) -> str:

@@ -7,8 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_rfdn.data.sources import sample
-from keras_rfdn.upscaling import litert
-from keras_rfdn.upscaling.tiling import tiled
+from keras_rfdn.upscaling import litert, resizable
 
 
 def image(height, width):
@@ -21,33 +20,6 @@ def difference(a, b):
     return int(np.abs(a.astype(int) - b).max())
 
 
-@pytest.mark.parametrize("xnnpack", [True, False])
-def test_open_size_equals_keras(tiny_upscale, open_tflite, xnnpack):
-    upscale = litert.from_tflite(open_tflite, threads=1, xnnpack=xnnpack)
-    # Back to a size that was there before, too: LiteRT reallocates in between.
-    for size in [(32, 40), (5, 7), (1, 1), (14, 60), (61, 33), (32, 40)]:
-        assert difference(upscale(image(*size)), tiny_upscale(image(*size))) <= 1, size
-
-
-@pytest.mark.parametrize("size", [(32, 40), (5, 7), (20, 90), (100, 95)])
-def test_fixed_size_equals_keras_in_the_same_pieces(tiny_upscale, fixed_tflite, size):
-    keras_upscale = tiled(tiny_upscale, 2, (32, 40))
-    assert difference(litert.from_tflite(fixed_tflite, threads=2)(image(*size)), keras_upscale(image(*size))) <= 1
-
-
-def test_the_tiny_model_is_worth_comparing(tiny_upscale):
-    sr = tiny_upscale(image(60, 60))
-    assert sr.std() > 10
-    assert np.isin(sr, (0, 255)).mean() < 0.01
-
-
-def test_large_images_of_open_size_are_tiled(tiny_upscale, open_tflite):
-    lr = sample.dead_leaves(300, seed=2)
-    tiles = tiled(tiny_upscale, 2, (166, 300))(lr)  # two of them, of no more than 320 * 256 pixels
-    assert difference(litert.from_tflite(open_tflite)(lr), tiles) <= 1
-    assert difference(tiles, tiny_upscale(lr)) > 1  # the network's attention sees the tile only
-
-
 @pytest.mark.parametrize(("dtype", "zero_point"), [(tf.uint8, 0), (tf.int8, -128)])
 def test_quantized_by_the_tensors_own_scale(nearest, to_tflite, int8_settings, repeat, dtype, zero_point):
     frames = [np.full((32, 40, 3), level) for level in (0, 200)]
@@ -56,7 +28,7 @@ def test_quantized_by_the_tensors_own_scale(nearest, to_tflite, int8_settings, r
     assert model.input_dtype == model.output_dtype == dtype.as_numpy_dtype
     # Calibrated on 0..200 there are 255 steps of 0.78 grey levels: all up to 200 come back, those above become 200.
     levels = np.arange(256, dtype=np.uint8).repeat(15).reshape(32, 40, 3)
-    assert difference(litert.from_tflite(path)(levels), repeat(levels.clip(0, 200))) == 0
+    assert difference(resizable.from_tflite(path)(levels), repeat(levels.clip(0, 200))) == 0
     model.load(np.full((32, 40, 3), 100, np.uint8))
     assert model._interpreter.get_tensor(model._input["index"])[0, 0, 0, 0] == round(100 / (200 / 255)) + zero_point
 
