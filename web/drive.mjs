@@ -55,7 +55,7 @@ try {
     await download.saveAs(job.save);
   }
   if (job.screenshot && !job.cancel) await page.screenshot({ path: job.screenshot });
-  await listen();
+  if (job.save || !job.cancel) await listen();
   const isolated = await page.evaluate(() => crossOriginIsolated);
   console.log(JSON.stringify({ said, isolated, hosts: [...hosts], sent, errors }));
 } finally {
