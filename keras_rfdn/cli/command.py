@@ -1,5 +1,6 @@
 """Command-line parser: a dataclass's fields are the flags, its docstring is the help."""
 
+import dataclasses
 import functools
 import logging as std_logging
 import os
@@ -13,6 +14,8 @@ from absl import app, flags, logging
 
 from keras_rfdn.cli import native_log
 from keras_rfdn.data.system.errors import StoppedError, UserError
+
+BOOLS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0")  # values of a flag that is on or off
 
 # Packages that `pip install keras-rfdn` leaves out, and the extra that brings each.
 TRAIN = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_datasets", "skimage", "matplotlib")
@@ -79,6 +82,17 @@ def _is_ours(path):
     return package == path or re.split(r"[/\\]", package)[0] == "keras_rfdn"
 
 
+def _with_values(config_class, words):
+    """The words of a command line, a bare flag of a bool as --flag=true: the parser would take the next word for it."""
+    bools = [field.name for field in dataclasses.fields(config_class) if field.type is bool]
+    values = {f"--{name}": f"--{name}=true" for name in bools} | {f"--no{name}": f"--{name}=false" for name in bools}
+    following = [*words[1:], ""]
+    return [
+        values.get(word, word) if after.lower() not in BOOLS else word
+        for word, after in zip(words, following, strict=bool(words))
+    ]
+
+
 def _parse(config_class, argv, *, preset=None):
     """argv -> config_class, where an unknown flag or a word too many stops with the usage and status 2.
 
@@ -90,7 +104,7 @@ def _parse(config_class, argv, *, preset=None):
     except UserError as error:
         parser.error(str(error))
     parser.add_arguments(config_class, "config", default=defaults)
-    parsed, rest = parser.parse_known_args(argv[1:])
+    parsed, rest = parser.parse_known_args(_with_values(config_class, argv[1:]))
     try:
         words = flags.FLAGS(argv[:1] + rest)[1:]  # absl's own, --verbosity for one
     except flags.Error as error:

@@ -91,7 +91,6 @@ class Model:
             if min(self.input_shape[1:] + self.output_shape[1:]) < 0:
                 shape = self.upscale(np.zeros((height, width, 3), np.uint8)).shape
             else:
-                self._resize(height, width)
                 shape = self.output_shape[1:]
         except RuntimeError as error:
             raise UserError(f"LiteRT can't run {self.name} on {height}x{width}: {error}") from error

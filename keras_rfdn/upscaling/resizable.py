@@ -52,5 +52,6 @@ class ResizableModel:
 
     def _resize(self, size):
         # LiteRT itself resizes an open model.
-        if self._own_tile is not None and size != (self._model.height, self._model.width):
+        if self._own_tile is not None and (self._model is None or size != self._model.tile):
+            self._model = None  # its memory goes before that of the next is taken
             self._model = Model(reshaping.reshape(self._content, *size), **self._options)

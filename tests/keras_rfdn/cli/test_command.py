@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from keras_rfdn import upscale
+from keras_rfdn.cli import command
+
 COMMAND = """
 import dataclasses
 import os
@@ -76,6 +79,23 @@ def test_flags_are_the_fields(run):
     done = run("--a", "41")
     assert (done.returncode, done.stdout) == (0, "42\n")
     assert "the first number (default: 1)" in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "strip"),
+    [
+        ("--strip in.png out.png", True),
+        ("in.png --strip out.png", True),
+        ("in.png out.png --strip", True),
+        ("--strip=false in.png out.png", False),
+        ("--strip False in.png out.png", False),
+        ("--nostrip in.png out.png", False),
+        ("--strip --scale 2 in.png out.png", True),
+    ],
+)
+def test_a_flag_that_is_on_or_off_takes_no_other_word(words, strip):
+    config = command._parse(upscale.UpscaleConfig, ["rfdn", *words.split()])
+    assert (config.input, config.output, config.strip) == ("in.png", "out.png", strip)
 
 
 def test_the_log_is_ours_and_warnings(run):

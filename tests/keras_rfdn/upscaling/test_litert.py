@@ -70,6 +70,7 @@ def test_facts_of_an_open_size(open_tflite):
 def test_xnnpack_takes_the_graph_or_does_not(fixed_tflite):
     def delegated(xnnpack):
         model = litert.Model(fixed_tflite, xnnpack=xnnpack)
+        model.load(image(32, 40))  # allocates
         return [op["op_name"] for op in model._interpreter._get_ops_details()].count("DELEGATE")
 
     assert (delegated(True), delegated(False)) == (1, 0)
