@@ -2,6 +2,7 @@
 # make test        ruff and the tests
 # make test-slow   ... and the long tests, some of which want the images and weights in SHARED
 # make check-int8  whether int8 still loses no more than it did, on the images and weights in SHARED
+# make web         builds the browser page into web/dist and serves it
 # make docs        the documents as a site, in site/
 # make format      ruff's own fixes and format
 # make clean       removes what the other targets made
@@ -18,7 +19,7 @@ PARALLEL := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --quiet
 INSTALL := $(PIP) --no-build-isolation
 
-.PHONY: demo test test-slow check-int8 docs format clean
+.PHONY: demo test test-slow check-int8 web docs format clean
 
 demo: .venv/installed
 	$(BIN)/python tflite/demo.py
@@ -33,6 +34,14 @@ test-slow: .venv/installed
 
 check-int8: .venv/installed
 	$(BIN)/python -m tools.int8_gate $(SHARED)
+
+web: .venv/installed web/node_modules
+	$(BIN)/python web/build.py
+	$(BIN)/python web/serve.py
+
+web/node_modules: web/package-lock.json
+	npm ci --prefix web --no-audit --no-fund
+	touch $@
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -52,4 +61,4 @@ format: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv demo site build .pytest_cache .ruff_cache
+	rm -rf .venv demo site build web/dist web/node_modules .pytest_cache .ruff_cache
