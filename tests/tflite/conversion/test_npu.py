@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.checkpoints import pretrained
@@ -9,7 +10,6 @@ from keras_rfdn.tflite.conversion import converter, npu
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.upscaling import litert, reshaping
 
-NAMES = ["e-rfdn-x2", "e-rfdn-x3", "e-rfdn-x4", "rfdn-x4", "rfdn-mobile-x2", "rfdn-mobile-x4"]
 RESOLVERS = {"XNNPACK": OpResolverType.AUTO, "kernels": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
@@ -26,12 +26,25 @@ def run(content, x, resolver):
 
 
 @pytest.mark.parametrize("resolver", RESOLVERS.values(), ids=RESOLVERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", pretrained.names())
 def test_gives_the_bytes_of_the_file_that_it_came_from(name, resolver, rng):
     content = shipped(name)
     noise = rng.integers(0, 256, (1, 32, 44, 3), np.uint8)  # reaches levels that photographs do not
     for x in (noise, sample.dead_leaves(64, seed=5)[None, :32, :44]):
         np.testing.assert_array_equal(run(content, x, resolver), run(npu.for_npu(content), x, resolver))
+
+
+@pytest.mark.parametrize("name", ["e-rfdn-x3", "rfdn-x4", "rfdn-mobile-x4"])
+def test_compiled_model_gives_them_too(name):
+    content = npu.for_npu(shipped(name))
+    lr = sample.dead_leaves(64, seed=5)[:32, :44]
+    wanted = litert.Model(shipped(name)).upscale(lr)
+    model = CompiledModel.from_buffer(content)
+    lr_buffer = model.create_input_buffer_by_name("upscale", "lr")
+    sr_buffer = model.create_output_buffer_by_name("upscale", "sr")
+    lr_buffer.write(lr[None])
+    model.run_by_name("upscale", {"lr": lr_buffer}, {"sr": sr_buffer})
+    np.testing.assert_array_equal(np.asarray(sr_buffer.read(wanted.size, np.uint8)).reshape(wanted.shape), wanted)
 
 
 @pytest.mark.parametrize(

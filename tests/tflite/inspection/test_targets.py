@@ -9,8 +9,6 @@ from keras_rfdn.tflite.conversion import npu
 from keras_rfdn.tflite.inspection import description, targets, vela
 from keras_rfdn.upscaling import litert, reshaping
 
-NAMES = ["e-rfdn-x2", "e-rfdn-x3", "e-rfdn-x4", "rfdn-x4", "rfdn-mobile-x2", "rfdn-mobile-x4"]
-
 
 def shipped(name):
     return reshaping.reshape(litert.read_bytes(pretrained.int8(name)), 180, 320)
@@ -75,13 +73,11 @@ def test_shipped_networks(name):
 
 @pytest.mark.skipif(vela.find() is None, reason="needs Vela: pip install ethos-u-vela")
 @pytest.mark.parametrize("variant", [bytes, npu.for_npu], ids=["plain", "npu"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", pretrained.names())
 def test_vela_itself_says_the_same_of_every_shipped_network(name, variant):
     content = variant(shipped(name))
     ours = targets.operators(content)
-    compared = [
-        (target, accelerator) for target in targets.load() for accelerator in target.vela
-    ]  # fmt: skip
+    compared = [(target, accelerator) for target in targets.load() for accelerator in target.vela]
     assert len(compared) == 3
     for target, accelerator in compared:
         found, wanted = targets.verdict(target, ours), vela.verdict(content, accelerator)
