@@ -2,6 +2,8 @@
 # make test        ruff and the tests
 # make test-slow   ... and the long tests, some of which want the images and weights in SHARED
 # make check-int8  whether int8 still loses no more than it did, on the images and weights in SHARED
+# make check-arm   whether int8 files give the same bytes on ARM processors, under QEMU (Debian; downloads 80 MB)
+# make check-gpu   what LiteRT's GPU path makes of the files, on Vulkan in software (apt-get install chromium libvulkan1)
 # make web         builds the browser page into web/dist and serves it
 # make docs        the documents as a site, in site/
 # make format      ruff's own fixes and format
@@ -19,7 +21,7 @@ PARALLEL := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --quiet
 INSTALL := $(PIP) --no-build-isolation
 
-.PHONY: demo test test-slow check-int8 web docs format clean
+.PHONY: demo test test-slow check-int8 check-arm check-gpu web docs format clean
 
 demo: .venv/installed
 	$(BIN)/python tflite/demo.py
@@ -34,6 +36,12 @@ test-slow: .venv/installed
 
 check-int8: .venv/installed
 	$(BIN)/python -m tools.int8_gate $(SHARED)
+
+check-arm: .venv/installed
+	$(BIN)/python -m tools.check_arm
+
+check-gpu: .venv/installed
+	$(BIN)/python -m tools.check_gpu $(SHARED)/data/benchmark/Set5
 
 web: .venv/installed web/node_modules
 	$(BIN)/python web/build.py
