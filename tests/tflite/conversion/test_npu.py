@@ -5,7 +5,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.data.sources import sample
-from keras_rfdn.tflite import convert
+from keras_rfdn.tflite import convert, reshape
 from keras_rfdn.tflite.conversion import converter, npu
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.upscaling import litert, reshaping
@@ -133,3 +133,11 @@ def test_convert_refuses_what_contradicts_npu():
     ]:
         with pytest.raises(ValueError, match=message):
             convert.main(convert.ConvertConfig(**{"int8": True, "npu": True} | changes))
+
+
+def test_reshape_writes_it(tmp_path):
+    out = tmp_path / "npu.tflite"
+    reshape.main(reshape.ReshapeConfig(str(pretrained.int8("rfdn-mobile-x2")), "1,32,44,3", str(out), npu=True))
+    lr = sample.dead_leaves(64, seed=5)[:32, :44]
+    np.testing.assert_array_equal(litert.Model(out).upscale(lr), litert.Model(shipped("rfdn-mobile-x2")).upscale(lr))
+    assert "DEPTH_TO_SPACE" not in description.describe(out).operators
