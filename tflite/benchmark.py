@@ -39,7 +39,7 @@ class BenchmarkConfig:
     height: int = number(180, least=1)  # LR pixels, for models that leave their size open
     width: int = number(320, least=1)
     # Add milliseconds of each operator, from as many runs again; wants a fixed size.
-    profile: bool = simple_parsing.field(default=False, action="store_true")
+    profile: bool = False
     json: str | None = None  # file for all that was measured, every run included
 
 
