@@ -63,7 +63,7 @@ def test_every_module_and_weight_file_is_in_the_wheel(wheel, sources):
         f"{PACKAGES[path.parts[0]]}/{path.relative_to(path.parts[0])}"
         for path in sources
         if path.parts[0] in PACKAGES
-        and (path.suffix == ".py" or (path.parent.name == "weights" and path.suffix != ".png"))
+        and (path.suffix in (".py", ".json") or (path.parent.name == "weights" and path.suffix != ".png"))
     }
     assert sum(name.endswith(".h5") for name in expected) >= 6
     assert expected == {name for name in wheel.namelist() if name.startswith("keras_rfdn/")}
