@@ -1,7 +1,8 @@
 """Pretrained weights that come with the package (keras_rfdn/weights/): found by name, and checked.
 
-NAME is VARIANT-xSCALE. NAME.h5 are the float weights, NAME_int8.tflite the fully integer file for LR images of
-320x180 (keras_rfdn.upscaling.reshaping gives it another size), NAME.md says how both were made and how they score. SHA256SUMS is as sha256sum writes it.
+NAME is VARIANT-xSCALE. NAME.h5 are the float weights, NAME_int8.tflite the fully integer file for LR images of 320x180
+(keras_rfdn.upscaling.reshaping gives it another size), NAME.md says how both were made and how they score. SHA256SUMS
+is as sha256sum writes it.
 """
 
 import functools
