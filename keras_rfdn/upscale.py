@@ -83,9 +83,9 @@ def _folder(config):
     if plan.passed_over:
         logging.warning("passed over, for they are no images that are read: %s", plan.passed_over)
     if plan.renamed:
-        logging.info("%d results are .png, for the format of their source is not written", plan.renamed)
+        logging.info("results that are .png, for the format of their source is not written: %d", plan.renamed)
     if plan.done:
-        logging.info("%d are in %s already; --overwrite remakes them", plan.done, config.output)
+        logging.info("in %s already: %d; --overwrite remakes them", config.output, plan.done)
     if not plan.pairs:
         return []
     up = _open(config)
