@@ -118,7 +118,8 @@ def main(config, thresholds=THRESHOLDS):
 def measure(file, threshold, *, threads=None) -> Measurement:
     """Compare an int8 file with the float network on a Threshold's images."""
     float_model, config = checkpoint.load(threshold.weights)
-    float_upscale, int8_upscale = keras_upscalers.from_model(float_model), resizable.from_tflite(file, threads=threads)
+    float_upscale = keras_upscalers.from_model(float_model)
+    int8_upscale = resizable.ResizableModel(file, threads=threads)
     losses, biases = [], []
     for _, lr, hr in scoring.first(folders.find_pairs(threshold.images, config.scale), None, "checking"):
         images = int8_upscale(lr), float_upscale(lr)

@@ -140,14 +140,6 @@ class Source:
         if self.format in ("ICO", "ICNS", "CUR") and len(sizes) > 1:
             self.notes.append(f"the largest of its {len(sizes)} pictures is taken")
 
-    def is_transparent(self) -> bool:
-        """Whether anything shows through any frame; decodes them all."""
-        return any(not frame.pixels.opaque for frame in self.read())
-
-    def durations_ms(self) -> list[float]:
-        """How long each frame is shown; decodes them all."""
-        return [frame.duration_ms for frame in self.read()]
-
     def read(self):
         """Frames one by one: generator of Frame. Errors: as for the class."""
         for index in self.frames:

@@ -8,8 +8,7 @@ import tensorflow as tf
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
-from keras_rfdn.upscaling import litert
-from keras_rfdn.upscaling.resizable import from_tflite
+from keras_rfdn.upscaling.resizable import ResizableModel
 from keras_rfdn.upscaling.tiling import padded
 
 
@@ -60,11 +59,10 @@ def open_upscaler(weights=None, *, variant=None, scale=None, ensemble=False):
     Raises UserError when there is no such file, or it is not of the variant or scale asked for.
     """
     if weights is not None and str(weights).endswith(".tflite"):
-        model = litert.Model(weights)
+        model = ResizableModel(weights)
         if variant is not None or scale not in (None, model.scale):
             raise UserError(f"{weights} upscales x{model.scale} and tells no variant; leave variant and scale out")
-        upscale, scale, description = from_tflite(weights), model.scale, str(weights)
-        return to_pixels(self_ensemble(upscale)) if ensemble else upscale, scale, description
+        return to_pixels(self_ensemble(model)) if ensemble else model, model.scale, str(weights)
     path = checkpoint.resolve(weights, variant=variant, scale=scale)
     model, config = checkpoint.load(path)
     upscale = float_from_model(model)

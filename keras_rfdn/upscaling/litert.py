@@ -78,7 +78,7 @@ class Model:
         for size, fixed in ((height, self.height), (width, self.width)):
             # LiteRT itself would run with XNNPACK on smaller images, and give anything.
             if size != fixed if fixed else size < SMALLEST_INPUT:
-                raise UserError(f"{self.name} takes no {height}x{width}; resizable.from_tflite takes any size")
+                raise UserError(f"{self.name} takes no {height}x{width}; resizable.ResizableModel takes any size")
         if -1 in self.input_shape:
             self._interpreter.resize_tensor_input(self._input["index"], [1, height, width, 3])
         self._interpreter.allocate_tensors()

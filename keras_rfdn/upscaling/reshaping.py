@@ -1,13 +1,12 @@
 """Reshaping of TFLite models: another input size, without TensorFlow and without quantizing again."""
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.data.system.errors import UserError
 
-OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 PROBE = 17, 19  # LR pixels for which an open model works out its sizes; primes, so that a multiple is seen as one
 
 
@@ -19,13 +18,17 @@ def reshape(content: bytes, height: int, width: int) -> bytes:
     NPUs take no other. Weights and quantization stay as they are.
     Raises UserError for a graph that holds its size in another way, so that LiteRT can't allocate it for this one.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     graph = model.subgraphs[0]
     lr = graph.tensors[graph.inputs[0]]
     signature = lr.shape if lr.shapeSignature is None else lr.shapeSignature
     is_open = min(signature) < 0
     base = PROBE if is_open else tuple(signature[1:3])
-    resizes = [operator for operator in graph.operators if _name(model, operator).startswith("RESIZE_")]
+    resizes = [
+        operator
+        for operator in graph.operators
+        if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex).startswith("RESIZE_")
+    ]
     if resizes:
         sizes = _run(content, PROBE, [resize.inputs[1] for resize in resizes]) if is_open else None
         for resize in resizes:
@@ -38,11 +41,11 @@ def reshape(content: bytes, height: int, width: int) -> bytes:
     for tensor in graph.tensors:
         tensor.shapeSignature = None  # of open sizes
     lr.shape = [1, height, width, 3]
-    shapes = _allocate(_pack(model), height, width)
+    shapes = _allocate(flatbuffer_utils.convert_object_to_bytearray(model), height, width)
     for index, tensor in enumerate(graph.tensors):
         if index in shapes and not len(_data(model, tensor)):
             tensor.shape = shapes[index]
-    return _pack(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _run(content, size, tensors):
@@ -60,7 +63,7 @@ def _run(content, size, tensors):
 def _allocate(content, height, width):
     """{tensor: its shape} as LiteRT works them out."""
     interpreter = Interpreter(
-        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        model_content=bytes(content), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
     try:
         interpreter.allocate_tensors()
@@ -81,11 +84,6 @@ def _drop_unused(graph):
     graph.operators = kept[::-1]
 
 
-def _name(model, operator):
-    code = model.operatorCodes[operator.opcodeIndex]
-    return OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]  # old files have the deprecated one alone
-
-
 def _data(model, tensor):
     data = model.buffers[tensor.buffer].data
     return b"" if data is None else data
@@ -103,9 +101,3 @@ def _add_constant(model, graph, values):
     model.buffers.append(buffer)
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
-
-
-def _pack(model):
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

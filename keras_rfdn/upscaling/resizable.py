@@ -7,21 +7,8 @@ from keras_rfdn.upscaling import reshaping, tiling
 from keras_rfdn.upscaling.litert import Model, read_bytes
 
 
-def from_tflite(path, *, threads=None, xnnpack=True):
-    """TFLite file -> upscale(lr): uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1.
-
-    Arguments and errors: as for ResizableModel. Large images are cut into overlapping tiles.
-    """
-    model = ResizableModel(path, threads=threads, xnnpack=xnnpack)
-
-    def upscale(lr):
-        return tiling.tiled(model.upscale, model.scale, model.tile_for(*lr.shape[:2]))(lr)
-
-    return upscale
-
-
 class ResizableModel:
-    """TFLite model, opened, for tiles of one size after another.
+    """TFLite model, opened, for images of any size: it is called with uint8 RGB [h, w, 3], as an upscaler is.
 
     path, threads, xnnpack and errors: as for litert.Model. scale, name: the model's.
     """
@@ -32,6 +19,10 @@ class ResizableModel:
         self._own_tile = self._model.tile
         self._is_fixed = False  # whether it can't be reshaped
         self.scale, self.name = self._model.scale, self._model.name
+
+    def __call__(self, lr: np.ndarray) -> np.ndarray:
+        """uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3], of any h, w >= 1; large images in tiles."""
+        return tiling.tiled(self.upscale, self.scale, self.tile_for(*lr.shape[:2]))(lr)
 
     def tile_for(self, height: int, width: int) -> tuple[int, int]:
         """Size of the tiles for an image: the best (tiling.free_size), or the file's own if it can't be reshaped."""

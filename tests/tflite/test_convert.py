@@ -61,7 +61,7 @@ def test_float_models_come_close_to_keras(converted, tiny_upscale, precision, dt
     assert (tensor_in.dtype, tensor_in.shape) == (dtype, (1, 32, 40, 3))
     assert (tensor_out.dtype, tensor_out.shape) == (dtype, (1, 64, 80, 3))
     assert found.float_operators
-    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.ResizableModel(path)(LR), tiny_upscale(LR)
     assert (sr == wanted).all() or metrics.psnr(sr, wanted, shave=0) > least_db
 
 
@@ -74,7 +74,7 @@ def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, ti
     assert set(found.activations) <= {"int8", "uint8", "int32"}
     for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("uint8", 1.0, 0)
-    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.ResizableModel(path)(LR), tiny_upscale(LR)
     assert metrics.psnr(sr, wanted, shave=0) > 50
 
 
@@ -84,7 +84,7 @@ def test_int8_is_nearer_to_float_than_the_converter_s_default(tiny_model, tiny_u
     plain = converter.convert(tiny_model, TINY, "int8_plain", height=32, width=40, images=images)
     wanted = tiny_upscale(LR)
     files = converted("int8"), plain
-    ours, theirs = (metrics.psnr(resizable.from_tflite(file)(LR), wanted, shave=0) for file in files)
+    ours, theirs = (metrics.psnr(resizable.ResizableModel(file)(LR), wanted, shave=0) for file in files)
     assert ours > theirs + 1
 
 
@@ -116,7 +116,7 @@ def test_int16x8_is_integer_throughout_and_close_to_keras(converted, tiny_upscal
     assert found.constants["int8"] == 34
     for tensor in found.inputs + found.outputs:
         assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("int16", 1 / 128, 0)
-    sr, wanted = resizable.from_tflite(path)(LR), tiny_upscale(LR)
+    sr, wanted = resizable.ResizableModel(path)(LR), tiny_upscale(LR)
     # int8 reaches 25 dB here (the test above); what is left are the weights' 8 bits.
     assert metrics.psnr(sr, wanted, shave=0) > 45
 
@@ -168,7 +168,7 @@ def test_overshoot_is_clipped(tiny_weights, photographs, tmp_path):
             weights=str(weights), shape="1,32,40,3", int8=True, out=str(tmp_path / "o.tflite"), calibration=photographs
         )
     )
-    sr = resizable.from_tflite(out)(LR).astype(int)
+    sr = resizable.ResizableModel(out)(LR).astype(int)
     exact = model(LR[None].astype(np.float32))[0].numpy()
     assert (exact < -30).any()
     assert (exact > 285).any()

@@ -7,6 +7,7 @@ writer needs an old Python. Android Studio and tflite-support's tools read it.
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 
 SIGNATURE, INPUT, OUTPUT = "upscale", "lr", "sr"
 METADATA = "TFLITE_METADATA"
@@ -17,13 +18,13 @@ RGB, IMAGE_PROPERTIES, NORMALIZATION = 1, 2, 1
 
 def name_signature(content: bytes) -> bytes:
     """TFLite model with one input and output -> the same with the signature SIGNATURE from INPUT to OUTPUT."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
     signature.inputs, signature.outputs = _tensor(INPUT, graph.inputs[0]), _tensor(OUTPUT, graph.outputs[0])
     model.signatureDefs = [signature]
-    return _pack(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def add_metadata(content: bytes, *, name: str, description: str, license: str = LICENSE) -> bytes:
@@ -32,25 +33,19 @@ def add_metadata(content: bytes, *, name: str, description: str, license: str = 
     name and description: for people. The input and output are described as RGB images of 0 to 255 that need no
     normalization: mean 0 and standard deviation 1.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(_metadata(name, description, license), np.uint8)
     entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [old for old in model.metadata or [] if old.name != METADATA.encode()] + [entry]
-    return _pack(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _tensor(name, index):
     tensor = schema.TensorMapT()
     tensor.name, tensor.tensorIndex = name, index
     return [tensor]
-
-
-def _pack(model):
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def _metadata(name, description, license):

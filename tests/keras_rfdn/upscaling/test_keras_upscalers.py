@@ -24,7 +24,7 @@ def test_either_kind_of_file_is_opened(tiny_weights, open_tflite):
     np.testing.assert_array_equal(upscale(lr), keras_upscalers.from_model(checkpoint.load(tiny_weights)[0])(lr))
     assert (scale, description) == (2, f"rfdb of {tiny_weights}")
     upscale, scale, description = keras_upscalers.open_upscaler(open_tflite)
-    np.testing.assert_array_equal(upscale(lr), resizable.from_tflite(open_tflite)(lr))
+    np.testing.assert_array_equal(upscale(lr), resizable.ResizableModel(open_tflite)(lr))
     assert (scale, description) == (2, open_tflite)
 
 

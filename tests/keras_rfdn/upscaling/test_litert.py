@@ -14,21 +14,15 @@ def image(height, width):
     return sample.dead_leaves(100, seed=1)[:height, :width]
 
 
-def difference(a, b):
-    assert a.shape == b.shape
-    assert a.dtype == b.dtype == np.uint8
-    return int(np.abs(a.astype(int) - b).max())
-
-
 @pytest.mark.parametrize(("dtype", "zero_point"), [(tf.uint8, 0), (tf.int8, -128)])
-def test_quantized_by_the_tensors_own_scale(nearest, to_tflite, int8_settings, repeat, dtype, zero_point):
+def test_quantized_by_the_tensors_own_scale(nearest, to_tflite, int8_settings, repeat, dtype, zero_point, difference):
     frames = [np.full((32, 40, 3), level) for level in (0, 200)]
     path = to_tflite(nearest(32, 40), f"nearest_{dtype.name}", **int8_settings(frames, dtype))
     model = litert.Model(path)
     assert model.input_dtype == model.output_dtype == dtype.as_numpy_dtype
     # Calibrated on 0..200 there are 255 steps of 0.78 grey levels: all up to 200 come back, those above become 200.
     levels = np.arange(256, dtype=np.uint8).repeat(15).reshape(32, 40, 3)
-    assert difference(resizable.from_tflite(path)(levels), repeat(levels.clip(0, 200))) == 0
+    assert difference(resizable.ResizableModel(path)(levels), repeat(levels.clip(0, 200))) == 0
     model.load(np.full((32, 40, 3), 100, np.uint8))
     assert model._interpreter.get_tensor(model._input["index"])[0, 0, 0, 0] == round(100 / (200 / 255)) + zero_point
 

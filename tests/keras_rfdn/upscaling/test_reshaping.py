@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tf_keras as keras
+from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.data.sources import sample
@@ -37,10 +38,9 @@ def test_an_open_file_of_floats_and_a_fixed_one_equal_keras(tiny_upscale, open_t
 
 def test_nothing_of_the_old_size_is_left(open_tflite):
     """Neither open dimensions nor operators on sizes, which compilers refuse."""
-    schema = reshaping.schema
-    model = schema.ModelT.InitFromPackedBuf(reshaping.reshape(file(open_tflite), 32, 40), 0)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(reshaping.reshape(file(open_tflite), 32, 40)))
     graph = model.subgraphs[0]
-    names = {reshaping._name(model, operator) for operator in graph.operators}
+    names = {flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) for operator in graph.operators}
     assert "RESIZE_BILINEAR" in names
     assert names.isdisjoint({"SHAPE", "SLICE", "STRIDED_SLICE"})
     assert all(tensor.shapeSignature is None and min(tensor.shape, default=1) > 0 for tensor in graph.tensors)

@@ -16,7 +16,7 @@ LR = sample.dead_leaves(48, seed=4)[:30, :40]
 def test_a_name_is_its_int8_file():
     up = keras_rfdn.Upscaler("rfdn-mobile-x2", threads=1)
     assert up.scale == 2
-    wanted = resizable.from_tflite(pretrained.FOLDER / "rfdn-mobile-x2_int8.tflite")(LR)
+    wanted = resizable.ResizableModel(pretrained.FOLDER / "rfdn-mobile-x2_int8.tflite")(LR)
     np.testing.assert_array_equal(up(LR), wanted)
 
 
