@@ -1,8 +1,10 @@
-"""Import of the authors' released PyTorch weights into a weight file of ours, without PyTorch:
+"""Import of released weights of other frameworks into a weight file of ours, without those frameworks:
 
     python -m keras_rfdn.import_weights RFDN_AIM.pth --out e-rfdn.h5
+    python -m keras_rfdn.import_weights VDSR_Official.mat --scale 3 --out vdsr-x3.h5      one file for all scales
 
-Other commands take the .pth itself too. Which files those are: keras_rfdn/checkpoints/author_weights.py.
+Network, format and scale are told by what the file holds. Other commands take the file itself too, where it serves one
+scale. Which networks those are: keras_rfdn/checkpoints/releases.py.
 """
 
 import dataclasses
@@ -20,15 +22,16 @@ with lazy_imports():
 
 @dataclasses.dataclass(frozen=True)
 class ImportConfig:
-    """Turn released PyTorch weights into a weight file of ours."""
+    """Turn released weights of another framework into a weight file of ours."""
 
-    file: str = simple_parsing.field(positional=True, metavar="FILE.pth")
+    file: str = simple_parsing.field(positional=True, metavar="FILE")
     out: str  # the weight file to write, .h5
+    scale: int | None = None  # 2, 3 or 4, where the file serves several
 
 
 def main(config):
-    """Writes the file and returns (variant, ModelConfig)."""
-    released = author_weights.read(config.file)
+    """Writes the file and returns (variant, configuration)."""
+    released = author_weights.read(config.file, config.scale)
     model, source = author_weights.build(released), pathlib.Path(config.file)
     about = {"variant": released.variant, "source": source.name, "source_sha256": files.sha256(source)}
     checkpoint.save(model, released.config, config.out, **about)

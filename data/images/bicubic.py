@@ -47,6 +47,19 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
+def upscaling_kernel(scale: int) -> np.ndarray:
+    """Enlargement along one axis as a convolution: float64 [5, scale].
+
+    Column k weighs the LR pixels -2 to +2 around each LR pixel for the k-th of the HR pixels in its place.
+    """
+    _check_scale(scale)
+    indices, weights = _contributions(5, 5 * scale)  # of these, the middle pixel's neighbours lie within the border
+    kernel = np.zeros((5, scale))
+    for index, weight in zip(indices, weights, strict=True):
+        np.add.at(kernel, (index[2 * scale : 3 * scale], np.arange(scale)), weight[2 * scale : 3 * scale])
+    return kernel
+
+
 def _check_scale(scale):
     if scale < 1:
         raise UserError(f"scale must be 1 or above, got {scale}")

@@ -1,5 +1,5 @@
-"""Released PyTorch weights of the authors as Keras models, without PyTorch: RFDN_AIM.pth (github.com/njulj/RFDN) and
-IMDN_x2.pth, _x3, _x4 (github.com/Zheng222/IMDN).
+"""Authors' released weights as Keras models, without their frameworks: releases.RELEASES names the networks,
+formats.FORMATS the formats.
 """
 
 import dataclasses
@@ -10,87 +10,101 @@ import pathlib
 import numpy as np
 import tf_keras as keras
 
-from keras_rfdn.checkpoints import torch_state_dict
+from keras_rfdn.checkpoints import formats
+from keras_rfdn.checkpoints.releases import RELEASES, Release
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import SCALES, ModelConfig, variant
+from keras_rfdn.networks.config import Config, variant
 
-SUFFIX = ".pth"
-# What has been released, and what white is in the images that its PyTorch network takes and gives.
-RELEASED = {"e-rfdn": 255.0, "imdn": 1.0}
-FIRST, LAST = "fea_conv", "upsampler.0"
 MOST_SHOWN = 8  # differences named in an error
 
 
 @dataclasses.dataclass(frozen=True)
 class ReleasedWeights:
-    """Released network with its weights. state: {key: array} as PyTorch names and orders them."""
+    """Released network with its weights. state: {key: array} as the file names and orders them."""
 
-    variant: str
-    config: ModelConfig
+    release: Release
+    scale: int
     state: dict[str, np.ndarray]
 
+    @property
+    def variant(self) -> str:
+        return self.release.variant
 
-def read(path: str | os.PathLike) -> ReleasedWeights:
-    """Released weights of a PyTorch file. Raises UserError, naming the file, where identify does.
+    @property
+    def config(self) -> Config:
+        return variant(self.variant, self.scale)
 
-    The last file is remembered: a command asks several times, and unpickling takes long.
+
+def read(path: str | os.PathLike, scale: int | None = None) -> ReleasedWeights:
+    """Released weights of a file. scale: needed where one file serves several. Raises UserError, naming the file, where
+    formats.read and identify do.
+
+    The last file is remembered: a command asks several times, and reading takes long.
     """
     path = pathlib.Path(path)
     stat = path.stat() if path.exists() else None
-    return _read(path, stat and (stat.st_size, stat.st_mtime_ns))
+    return _read(path, scale, stat and (stat.st_size, stat.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=1)
-def _read(path, _version):
-    state = torch_state_dict.read(path)
+def _read(path, scale, _version):
+    state = formats.read(path)
     try:
-        return ReleasedWeights(*identify(state), state)
+        return identify(state, scale)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def identify(state: dict[str, np.ndarray]) -> tuple[str, ModelConfig]:
-    """Variant and ModelConfig of a released network's state dict {key: array}.
+def identify(state: dict[str, np.ndarray], scale: int | None = None) -> ReleasedWeights:
+    """Which released network the arrays {key: array} of a weight file are of.
 
-    Variant and scale follow from keys and shapes. Raises UserError that names those that fit no released network.
+    Variant and scale follow from keys and shapes. Raises UserError that names those that fit no released network, or
+    the scales to choose from where a file serves several and scale is None.
     """
-    shapes = {_our_key(key): np.shape(array) for key, array in state.items()}
-    bias = shapes.get(f"{LAST}.bias")
-    scale = next((s for s in SCALES if bias == (3 * s**2,)), 4)
-    differences = {name: _differences(shapes, _expected_shapes(variant(name, scale))) for name in RELEASED}
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    if not differences[nearest]:
-        return nearest, variant(nearest, scale)
-    shown, more = differences[nearest][:MOST_SHOWN], len(differences[nearest]) - MOST_SHOWN
+    state = {key.removeprefix("module."): array for key, array in state.items()}
+    shapes = {key: np.shape(array) for key, array in state.items()}
+    differences = {}
+    for release in RELEASES:
+        for served in release.scales(shapes)[:1]:  # where there are several, they differ in keys that all are there
+            differences[release] = _differences(shapes, release, served)
+            if not differences[release]:
+                return ReleasedWeights(release, _chosen(release, release.scales(shapes), scale), state)
     raise UserError(
-        f"these weights are of no released network ({', '.join(RELEASED)}); nearest is {nearest} x{scale}, but "
-        + "; ".join(shown)
-        + (f"; and {more} more" if more > 0 else "")
+        f"these weights are of no released network ({', '.join(dict.fromkeys(r.variant for r in RELEASES))}); "
+        + _nearest(differences, shapes)
     )
 
 
-def load(state: dict[str, np.ndarray], **build_options) -> tuple[str, ModelConfig, keras.Model]:
-    """(variant, ModelConfig, Keras model) of a released network's state dict. Raises UserError as identify does.
+def _nearest(differences, shapes):
+    """What is known of a file that fits no network, in words. differences: {release: those of _differences}."""
+    if differences:
+        release = min(differences, key=lambda release: len(differences[release]))
+        nearest, found = f"nearest is {release.variant} x{release.scales(shapes)[0]}, but ", differences[release]
+    else:
+        nearest, found = "they are ", [f"{key} {shape}" for key, shape in shapes.items()]
+    more = len(found) - MOST_SHOWN
+    return nearest + "; ".join(found[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
-    build_options: as for models.build.
-    """
-    name, config = identify(state)
-    return name, config, build(ReleasedWeights(name, config, state), **build_options)
+
+def _chosen(release, served, scale):
+    if scale is None and len(served) > 1:
+        raise UserError(
+            f"these weights of {release.variant} serve x{', x'.join(map(str, served))}: choose one by python -m "
+            f"keras_rfdn.import_weights FILE --scale {served[0]} --out {release.variant}-x{served[0]}.h5"
+        )
+    if scale not in (None, *served):
+        raise UserError(f"these weights of {release.variant} serve x{', x'.join(map(str, served))}, not x{scale}")
+    return scale or served[0]
 
 
 def build(released: ReleasedWeights, **build_options) -> keras.Model:
     """Keras model with released weights. build_options: as for models.build."""
     model = models.build(released.config, **build_options)
-    state = {_our_key(key): array for key, array in released.state.items()}
-    _set_weights(model, state, released.config.scale, RELEASED[released.variant])
+    for layer in _layers(model):
+        parts = released.release.parts(layer, released.scale)
+        layer.set_weights([part.to_keras(released.state[part.key]) for part in parts])
     return model
-
-
-def _our_key(key):
-    """IMDN was saved from a DataParallel wrapper, and names its blocks IMDB1 to IMDB6 where RFDN has B1 to B4."""
-    key = key.removeprefix("module.")
-    return key.replace("IMDB", "B", 1) if key.startswith("IMDB") else key
 
 
 def _layers(model):
@@ -98,36 +112,21 @@ def _layers(model):
 
 
 @functools.cache
-def _expected_shapes(config):
-    """{key: shape} of a released network's state dict."""
-    expected = {}
-    for layer in _layers(models.build(config)):
-        h, w, inputs, outputs = layer.kernel.shape
-        expected |= {f"{layer.name}.weight": (outputs, inputs, h, w), f"{layer.name}.bias": (outputs,)}
-    return expected
+def _expected_shapes(release, config):
+    """{key: shape} of what a release's file holds for a network."""
+    layers = _layers(models.build(config))
+    return {part.key: part.shape for layer in layers for part in release.parts(layer, config.scale)}
 
 
-def _differences(shapes, expected):
-    """What keeps a state dict from fitting a network, in words."""
+def _differences(shapes, release, scale):
+    """What keeps a file from fitting a network, in words."""
+    expected = _expected_shapes(release, variant(release.variant, scale))
     return (
         [f"{key} is {shapes[key]}, not {shape}" for key, shape in expected.items() if shapes.get(key, shape) != shape]
         + [f"{key} {shape} is missing" for key, shape in expected.items() if key not in shapes]
-        + [f"{key} {shape} is unexpected" for key, shape in shapes.items() if key not in expected]
+        + [
+            f"{key} {shape} is unexpected"
+            for key, shape in shapes.items()
+            if key not in expected and not release.ignored(key)
+        ]
     )
-
-
-def _set_weights(model, state, scale, white):
-    for layer in _layers(model):
-        kernel = state[f"{layer.name}.weight"].transpose(2, 3, 1, 0)
-        bias = state[f"{layer.name}.bias"]
-        # Our images are in 0..1 inside, where the features must stay what they were: attention is not homogeneous.
-        if layer.name == FIRST:
-            kernel = kernel * white
-        if layer.name == LAST:
-            kernel, bias = _shuffled(kernel, scale) / white, _shuffled(bias, scale) / white
-        layer.set_weights([kernel, bias])
-
-
-def _shuffled(weights, scale):
-    """PyTorch's channel c * scale^2 + k -> TensorFlow's k * 3 + c, in the last axis (see layers.PixelShuffle)."""
-    return weights.reshape(*weights.shape[:-1], 3, scale**2).swapaxes(-1, -2).reshape(weights.shape)

@@ -1,6 +1,7 @@
-"""Weight files: Keras HDF5 with the ModelConfig inside, so that a file alone is enough to rebuild its network.
+"""Weight files: Keras HDF5 with the configuration inside, so that a file alone is enough to rebuild its network.
 
-The authors' released .pth files (keras_rfdn/checkpoints/author_weights.py) are read wherever a weight file is.
+Files of other frameworks with released weights (keras_rfdn/checkpoints/author_weights.py) are read wherever a weight
+file is.
 """
 
 import dataclasses
@@ -16,14 +17,14 @@ from keras_rfdn.checkpoints import author_weights, pretrained
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import ModelConfig, name_of
+from keras_rfdn.networks.config import Config, ModelConfig, ZooConfig, name_of
 
 ATTRIBUTE = "keras_rfdn"
 BEST, LAST = "best.h5", "last.h5"  # in a workdir of keras_rfdn.train
 RUNS = pathlib.Path("runs")  # where keras_rfdn.train puts its workdirs
 
 
-def save(model: keras.Model, config: ModelConfig, path: str | os.PathLike, **about) -> None:
+def save(model: keras.Model, config: Config, path: str | os.PathLike, **about) -> None:
     """Write a model's weights, its ModelConfig and any facts about them (JSON values) to an HDF5 file, atomically."""
     with files.atomic_write(path) as temporary:
         model.save_weights(temporary, save_format="h5")
@@ -31,15 +32,15 @@ def save(model: keras.Model, config: ModelConfig, path: str | os.PathLike, **abo
             file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
 
 
-def about(path: str | os.PathLike) -> tuple[ModelConfig, dict]:
-    """Facts of a weight file: (ModelConfig, what save was told). Raises UserError when it is not one of ours."""
+def about(path: str | os.PathLike) -> tuple[Config, dict]:
+    """Facts of a weight file: (configuration, what save was told). Raises UserError when it is not one of ours."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(
             f"no weight file at {path}; train one (python -m keras_rfdn.train), or name another or one of "
             f"those shipped: {', '.join(pretrained.names())}"
         )
-    if path.suffix == author_weights.SUFFIX:
+    if _is_foreign_format(path):
         released = author_weights.read(path)
         return released.config, {"variant": released.variant, "source": path.name}
     try:
@@ -48,23 +49,30 @@ def about(path: str | os.PathLike) -> tuple[ModelConfig, dict]:
         return _config(facts.pop("config")), facts
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(
-            f"{path} is no weight file of keras_rfdn, or a damaged one ({error}); need one of its trainer's, or a "
-            f"released .pth"
+            f"{path} is no weight file of keras_rfdn, or a damaged one ({error}); need one of its trainer's, or "
+            f"released weights of another framework"
         ) from error
 
 
+def _is_foreign_format(path):
+    """Whether a file is no HDF5 file, nor means to be one."""
+    return path.suffix != ".h5" and not h5py.is_hdf5(path)
+
+
 def _config(fields):
-    """ModelConfig from the JSON of a weight file, which may be older than a name in it."""
+    """Configuration from the JSON of a weight file, which may be older than a name in it."""
+    if fields.keys() == {field.name for field in dataclasses.fields(ZooConfig)}:
+        return ZooConfig(**fields)
     fields = {("distillation_rate" if name == "distillation" else name): value for name, value in fields.items()}
     if fields.get("network") == "anchored":
         fields["network"] = "image_residual"
     return ModelConfig(**fields)
 
 
-def load(path: str | os.PathLike | None = None, **build_options) -> tuple[keras.Model, ModelConfig]:
-    """Model and ModelConfig of a weight file, workdir or None (see resolve). build_options: as for models.build."""
+def load(path: str | os.PathLike | None = None, **build_options) -> tuple[keras.Model, Config]:
+    """Model and configuration of a weight file, workdir or None (see resolve). build_options: as for models.build."""
     path = resolve(path)
-    if path.suffix == author_weights.SUFFIX:
+    if _is_foreign_format(path):
         released = author_weights.read(path)
         return author_weights.build(released, **build_options), released.config
     config, _ = about(path)

@@ -1,4 +1,4 @@
-"""Network configurations: ModelConfig, and the table of variants. No TensorFlow here."""
+"""Network configurations: ModelConfig, ZooConfig, and the table of variants. No TensorFlow here."""
 
 import dataclasses
 
@@ -22,6 +22,20 @@ class ModelConfig:
     network: str = "fused"  # key of keras_rfdn.networks.models.NETWORKS: what is around the blocks
     scale: int = 4  # 2, 3 or 4
 
+    def __post_init__(self):
+        if min(self.channels, self.num_blocks) < 1:
+            raise UserError(f"need 1 channel and 1 block or more, got {self}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ZooConfig:
+    """Configuration of a network of another paper, which is built as published: only its scale is to be chosen."""
+
+    network: str  # key of keras_rfdn.networks.zoo.NETWORKS
+    scale: int = 4  # 2, 3 or 4
+
+
+Config = ModelConfig | ZooConfig
 
 _TABLE_1 = ModelConfig(block="rfdb", channels=52, num_blocks=6, attention="cca", reduction=16)
 _TABLE_2 = dataclasses.replace(_TABLE_1, channels=48)
@@ -54,8 +68,12 @@ VARIANTS = {
     ),
 }
 
+# The other networks of Table 3, and those that came after RFDN: the keys of keras_rfdn.networks.zoo.NETWORKS.
+ZOO = ()
+VARIANTS |= {name: ZooConfig(name) for name in ZOO}
 
-def variant(name: str, scale: int) -> ModelConfig:
+
+def variant(name: str, scale: int) -> Config:
     """Configuration of a row of VARIANTS at scale 2, 3 or 4. Raises UserError for an unknown name or scale."""
     if name not in VARIANTS:
         raise UserError(f"unknown variant {name!r}; choose from {', '.join(VARIANTS)}")
@@ -64,7 +82,7 @@ def variant(name: str, scale: int) -> ModelConfig:
     return dataclasses.replace(VARIANTS[name], scale=scale)
 
 
-def name_of(config: ModelConfig) -> str:
+def name_of(config: Config) -> str:
     """Name of a variant, or of its block for a network that is in no row of VARIANTS."""
     for name, row in VARIANTS.items():
         if dataclasses.replace(row, scale=config.scale) == config:

@@ -1,24 +1,41 @@
 """Layers that blocks are made of. Tensors are [n, h, w, c] in the policy's compute type unless stated."""
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.system.errors import UserError
 
 LRELU_SLOPE = 0.05  # the authors' released code
 
 
-def conv(x, filters, kernel_size, *, name, strides=1, padding="same", dtype=None):
-    """Convolution with bias, its kernel initialised as PyTorch does by default, which the authors' code relies on.
+def pytorch_initializer():
+    """Initializer of kernels as PyTorch's by default, which the authors' code relies on.
 
     Keras' own default (Glorot) has three times the variance, with which the residual steps of twelve to eighteen
-    SRBs make features grow a hundredfold.
+    SRBs make features grow a hundredfold. A new one each time: one alone gives the same numbers again and again.
     """
-    initializer = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
-    layer = keras.layers.Conv2D(
-        filters, kernel_size, strides, padding, kernel_initializer=initializer, name=name, dtype=dtype
-    )
-    return layer(x)
+    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+
+
+def conv(x, filters, kernel_size, *, name, **options):
+    """Convolution with bias and padding, unless options (those of Conv2D) say otherwise."""
+    options = {"padding": "same", "kernel_initializer": pytorch_initializer(), **options}
+    return keras.layers.Conv2D(filters, kernel_size, name=name, **options)(x)
+
+
+def depthwise(x, kernel_size, *, name, **options):
+    """Depthwise convolution with bias: each channel by a kernel of its own. options: those of DepthwiseConv2D."""
+    options = {"padding": "same", "depthwise_initializer": pytorch_initializer(), **options}
+    return keras.layers.DepthwiseConv2D(kernel_size, name=name, **options)(x)
+
+
+def blueprint_separable(x, filters, *, name):
+    """Blueprint separable convolution (BSConv-U, Haase and Amthor 2020, arXiv 2003.13549): 1x1 without bias, then 3x3
+    depthwise. Its two layers are called name.pw and name.dw.
+    """
+    return depthwise(conv(x, filters, 1, name=f"{name}.pw", use_bias=False), 3, name=f"{name}.dw")
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -103,6 +120,48 @@ class Contrast(keras.layers.Layer):
         x = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         return tf.cast(mean + tf.sqrt(variance + self.EPSILON), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class BicubicUpscale(keras.layers.Layer):
+    """[n, h, w, c] -> [n, h * scale, w * scale, c] by MATLAB's imresize (data/images/bicubic.py), in float, unclipped.
+
+    It has no weights. scale: 2, 3 or 4.
+    """
+
+    PADDING = 2  # an HR pixel depends on at most two LR pixels either side; the border is mirrored
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        kernel = tf.constant(self.kernel(inputs.shape[-1]), inputs.dtype)
+        margins = [[0, 0], [self.PADDING, self.PADDING], [self.PADDING, self.PADDING], [0, 0]]
+        subpixels = tf.nn.conv2d(tf.pad(inputs, margins, "SYMMETRIC"), kernel, 1, "VALID")
+        return tf.nn.depth_to_space(subpixels, self.scale)
+
+    def kernel(self, channels):
+        """Convolution [5, 5, channels, scale^2 * channels] whose outputs, as tf.nn.depth_to_space orders them, are the
+        HR pixels of each LR pixel.
+        """
+        taps = bicubic.upscaling_kernel(self.scale)  # [5, scale]
+        each = np.einsum("ia,jb->ijab", taps, taps).reshape(*[len(taps)] * 2, 1, self.scale**2, 1)
+        return (each * np.eye(channels)[:, None]).reshape(*each.shape[:2], channels, -1)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Luma(keras.layers.Layer):
+    """RGB [n, h, w, 3] in 0..1 -> BT.601 luma [n, h, w, 1] in 16/255..235/255, as MATLAB's rgb2ycbcr. No weights."""
+
+    WEIGHTS, OFFSET = (65.481 / 255, 128.553 / 255, 24.966 / 255), 16 / 255
+
+    def call(self, inputs):
+        kernel = tf.constant(self.WEIGHTS, inputs.dtype, [1, 1, 3, 1])
+        return tf.nn.conv2d(inputs, kernel, 1, "VALID") + tf.cast(self.OFFSET, inputs.dtype)
 
 
 def cca(x, *, reduction, name):

@@ -1,26 +1,27 @@
-"""Keras functional models of the RFDN family, built from a ModelConfig."""
+"""Keras functional models of all variants, built from their configurations."""
 
 import contextlib
 
 import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks import zoo
 from keras_rfdn.networks.blocks import BLOCKS
-from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.networks.config import Config, name_of
 from keras_rfdn.networks.layers import ACTIVATIONS, PixelShuffle, conv, lrelu
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
 def build(
-    config: ModelConfig,
+    config: Config,
     *,
     height: int | None = None,
     width: int | None = None,
     batch: int | None = None,
     precision: str = "float32",
 ) -> keras.Model:
-    """Keras model of a ModelConfig with fresh weights.
+    """Keras model of a row of VARIANTS, or of another configuration, with fresh weights.
 
     Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (config.SMALLEST_INPUT). Output: float32 RGB
     [n, h * scale, w * scale, 3], 0..255 but for overshoot, not clipped. Inside, features are of images in 0..1.
@@ -34,13 +35,11 @@ def build(
         x = keras.layers.Rescaling(1 / 255, name="to_unit", dtype="float32")(lr)
         x = network(x, config)
         sr = keras.layers.Rescaling(255.0, name="to_grey_levels", dtype="float32")(x)
-    return keras.Model(lr, sr, name=f"{config.block}_x{config.scale}")
+    return keras.Model(lr, sr, name=f"{name_of(config)}_x{config.scale}")
 
 
 def network(x, config):
     """Network without the conversions of range: x and result in 0..1."""
-    if min(config.channels, config.num_blocks) < 1:
-        raise UserError(f"need 1 channel and 1 block or more, got {config}")
     return NETWORKS[config.network](x, config)
 
 
@@ -109,7 +108,13 @@ def _upsample(x, config):
     return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
-NETWORKS = {"fused": fused, "image_residual": image_residual, "chained": chained, "msrresnet": msrresnet}
+NETWORKS = {
+    "fused": fused,
+    "image_residual": image_residual,
+    "chained": chained,
+    "msrresnet": msrresnet,
+    **zoo.NETWORKS,
+}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_rfdn import import_weights
-from keras_rfdn.checkpoints import author_weights, checkpoint, torch_state_dict
+from keras_rfdn.checkpoints import author_weights, checkpoint
 from keras_rfdn.networks.config import variant
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "../shared"
@@ -22,6 +22,6 @@ def test_command(tmp_path, file, name, scale):
     assert config == variant(name, scale)
     assert facts["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     model, _ = checkpoint.load(out)
-    _, _, imported = author_weights.load(torch_state_dict.read(path))
+    imported = author_weights.build(author_weights.read(path))
     for saved, array in zip(model.get_weights(), imported.get_weights(), strict=True):
         np.testing.assert_array_equal(saved, array)

@@ -8,11 +8,11 @@ import pytest
 from ai_edge_litert.compiled_model import CompiledModel
 from PIL import Image
 
-from keras_rfdn.checkpoints import author_weights, checkpoint, pretrained, torch_state_dict
+from keras_rfdn.checkpoints import author_weights, checkpoint, formats, pretrained, releases
 from keras_rfdn.data.sources import sample
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import VARIANTS, ModelConfig, variant
+from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.tflite import convert
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
@@ -262,12 +262,12 @@ def test_starts_as_a_script_and_as_a_module(command, root):
 
 
 def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, photographs, rng):
-    """With e-rfdn made small, and without PyTorch's file around its arrays (tests/keras_rfdn/test_torch_file.py)."""
+    """With e-rfdn made small, and without PyTorch's file around its arrays (test_torch_state_dict.py)."""
     monkeypatch.setitem(VARIANTS, "e-rfdn", ModelConfig("rfdb", 8, 2, attention="esa", reduction=4))
-    shapes = author_weights._expected_shapes(variant("e-rfdn", 2))
+    shapes = author_weights._expected_shapes(releases.RELEASES[0], variant("e-rfdn", 2))
     state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in shapes.items()}
     state["upsampler.0.bias"] += 128
-    monkeypatch.setattr(torch_state_dict, "read", lambda path: state)
+    monkeypatch.setattr(formats, "read", lambda path: state)
     (tmp_path / "RFDN.pth").touch()
     path = convert.main(
         convert.ConvertConfig(
@@ -279,4 +279,9 @@ def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, pho
     )
     assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
     sr = litert.Model(path).upscale(LR)
-    assert np.abs(sr.astype(int) - keras_upscalers.from_model(author_weights.load(state)[2])(LR)).mean() < 3
+    assert (
+        np.abs(
+            sr.astype(int) - keras_upscalers.from_model(author_weights.build(author_weights.identify(state)))(LR)
+        ).mean()
+        < 3
+    )

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_rfdn.checkpoints import torch_state_dict
+from keras_rfdn.checkpoints.formats import torch_state_dict
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of torch.save before PyTorch 1.6
 

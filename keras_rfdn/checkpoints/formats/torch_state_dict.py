@@ -27,6 +27,11 @@ class _Tensor(typing.NamedTuple):
     strides: tuple[int, ...]
 
 
+def recognises(path, head):
+    """Whether a file's first bytes are a zip file's or a pickle's, as torch.save writes."""
+    return head.startswith((b"PK", b"\x80"))
+
+
 def read(path):
     """Path -> {key: array} of a state dict, in the file's order. No code in the file is run.
 

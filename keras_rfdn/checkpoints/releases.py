@@ -1,0 +1,109 @@
+"""Releases: published weight files, and how each fits our network of that name."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tf_keras as keras
+
+from keras_rfdn.networks.config import SCALES
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Where a weight of one of our layers stands in a file.
+
+    key: its name there. shape: its shape there. to_keras: array of that shape -> the weight in our layout.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    to_keras: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """Published weights of one of our networks.
+
+    variant: row of VARIANTS. scales: shapes of the file's arrays -> the scales that it serves, if it is of this
+    network at all (a guess: parts settles it). parts: (a layer with weights, scale) -> a Part for each of its weights.
+    ignored: key -> whether a name in the file, which is in no Part, is of no use for any scale, or for another.
+    """
+
+    variant: str
+    scales: Callable[[Shapes], tuple[int, ...]]
+    parts: Callable[[keras.layers.Layer, int], list[Part]]
+    ignored: Callable[[str], bool] = lambda key: False
+
+
+def torch_parts(layer, key) -> list[Part]:
+    """Parts of a layer in a PyTorch state dict, under key.weight and key.bias."""
+    return [
+        Part(f"{key}.{name}", *_torch_layout(layer, weight))
+        for name, weight in zip(("weight", "bias"), layer.weights, strict=False)
+    ]
+
+
+def _torch_layout(layer, weight):
+    """(shape in PyTorch, function to our layout) of a layer's weight."""
+    if weight.shape.rank == 1:
+        return tuple(weight.shape), np.asarray
+    h, w, inputs, outputs = weight.shape
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return (inputs, outputs, h, w), lambda array: array.transpose(2, 3, 0, 1)
+    return (outputs, inputs, h, w), lambda array: array.transpose(2, 3, 1, 0)
+
+
+def then(part: Part, function) -> Part:
+    """The part with function applied to its array in our layout."""
+    return dataclasses.replace(part, to_keras=lambda array: function(part.to_keras(array)))
+
+
+def unshuffled(parts: list[Part], scale: int) -> list[Part]:
+    """Parts of a convolution before a pixel shuffle: from PyTorch's order of channels to TensorFlow's.
+
+    PyTorch's channel c * scale^2 + k is TensorFlow's k * channels + c (see layers.PixelShuffle).
+    """
+
+    def reorder(array):
+        return array.reshape(*array.shape[:-1], -1, scale**2).swapaxes(-1, -2).reshape(array.shape)
+
+    return [then(part, reorder) for part in parts]
+
+
+def scaled(parts: list[Part], *factors: float) -> list[Part]:
+    """Parts each multiplied by a factor, as for a network whose images are in 0..255, and ours in 0..1 inside."""
+    return [then(part, functools.partial(np.multiply, factor)) for part, factor in zip(parts, factors, strict=True)]
+
+
+def scale_of_upsampler(shapes: Shapes, key: str = "upsampler.0.bias") -> tuple[int, ...]:
+    """The scale of which the bias before the pixel shuffle to RGB is, or none."""
+    return tuple(s for s in SCALES if shapes.get(key) == (3 * s**2,))
+
+
+def _rfdn(white):
+    """Parts of RFDN_AIM.pth and IMDN_x*.pth. white: what it is in the images that the PyTorch network takes."""
+
+    def parts(layer, scale):
+        # IMDN was saved from a DataParallel wrapper, and names its blocks IMDB1 to IMDB6 where RFDN has B1 to B4.
+        found = torch_parts(layer, layer.name if white == 255 else _imdn(layer.name))
+        if layer.name == "fea_conv":
+            return scaled(found, white, 1)
+        if layer.name == "upsampler.0":
+            return scaled(unshuffled(found, scale), 1 / white, 1 / white)
+        return found
+
+    return parts
+
+
+def _imdn(name):
+    return f"IMD{name}" if name.startswith("B") else name
+
+
+RELEASES = (
+    Release("e-rfdn", scale_of_upsampler, _rfdn(255)),  # github.com/njulj/RFDN
+    Release("imdn", scale_of_upsampler, _rfdn(1)),  # github.com/Zheng222/IMDN
+)
