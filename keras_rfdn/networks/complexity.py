@@ -10,6 +10,8 @@ from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
+CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D  # Conv2DTranspose is a Conv2D
+LEAKY = keras.layers.LeakyReLU, keras.layers.PReLU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +21,9 @@ class Complexity:
     parameters: int
     convolutions: int
     convolution_multiply_adds: int  # papers' "Mult-Adds"
-    multiply_adds: int  # the challenges' "FLOPs": those of convolutions, and one for each element of a LeakyReLU
+    multiply_adds: (
+        int  # the challenges' "FLOPs": those of convolutions, and one for each element of a LeakyReLU or PReLU
+    )
     activations: int  # elements of all convolutions' outputs
 
 
@@ -39,27 +43,51 @@ def of_config(config: ModelConfig, height: int, width: int) -> Complexity:
 
 
 def count(model: keras.Model) -> Complexity:
-    """Complexity of a Keras model of fixed height and width (models.build with both given)."""
+    """Complexity of a Keras model of fixed height and width (models.build with both given).
+
+    A layer that is called several times has its parameters once, and its multiply-adds at each call. What has no
+    weights of its own, bicubic interpolation for one, counts nothing, as in the papers.
+    Raises UserError for an open size, and for weights that mix channels in a layer that is no convolution.
+    """
     if None in model.input_shape[1:]:
         raise UserError(f"need a model of fixed height and width, got input {model.input_shape}")
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    parameters = sum(layer.count_params() for layer in convolutions)
-    if parameters != model.count_params():
-        raise UserError(
-            f"only convolutions can be counted, with {parameters:,} of {model.count_params():,} parameters here"
-        )
-    multiply_adds = sum(_elements(layer) * math.prod(layer.kernel.shape[:-1]) for layer in convolutions)
-    # The challenges' counter adds one for each element of a LeakyReLU module, and misses ReLUs that are functions.
-    leaky = sum(_elements(layer) for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU))
+    for layer in model.layers:
+        if not isinstance(layer, CONVOLUTIONS) and any(_axes(weight) > 1 for weight in layer.weights):
+            raise UserError(
+                f"only convolutions can be counted, and {layer.name}, a {type(layer).__name__}, has "
+                f"{layer.count_params():,} of {model.count_params():,} parameters here"
+            )
+    # Private, but the only list of calls: a layer itself knows those of other models, too.
+    calls = [node for nodes in model._nodes_by_depth.values() for node in nodes]
+    convolutions = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
+    multiply_adds = sum(map(_multiply_adds, convolutions))
+    # The challenges' counter adds one for each element of a LeakyReLU or PReLU, and misses ReLUs that are functions.
+    leaky = sum(_elements(call.output_shapes) for call in calls if isinstance(call.layer, LEAKY))
     return Complexity(
-        parameters=parameters,
+        parameters=model.count_params(),
         convolutions=len(convolutions),
         convolution_multiply_adds=multiply_adds,
         multiply_adds=multiply_adds + leaky,
-        activations=sum(map(_elements, convolutions)),
+        activations=sum(_elements(call.output_shapes) for call in convolutions),
     )
 
 
-def _elements(layer):
-    """Elements of a layer's output for one image."""
-    return math.prod(layer.output_shape[1:])
+def _multiply_adds(call):
+    """Multiply-adds of one call of a convolution: each output pixel's kernel, or each input pixel's if transposed."""
+    match call.layer:
+        case keras.layers.Conv2DTranspose(kernel=kernel):  # [height, width, out, in]
+            return _elements(call.input_shapes) * math.prod(kernel.shape[:-1])
+        case keras.layers.DepthwiseConv2D(depthwise_kernel=kernel):  # [height, width, in, multiplier]
+            return _elements(call.output_shapes) * math.prod(kernel.shape[:2])
+        case keras.layers.Conv2D(kernel=kernel):  # [height, width, in of a group, out]
+            return _elements(call.output_shapes) * math.prod(kernel.shape[:-1])
+
+
+def _elements(shape):
+    """Elements of a tensor for one image."""
+    return math.prod(shape[1:])
+
+
+def _axes(weight):
+    """Axes along which a weight varies: one for a number per channel."""
+    return sum(size > 1 for size in weight.shape)
