@@ -264,7 +264,7 @@ def test_starts_as_a_script_and_as_a_module(command, root):
 def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, photographs, rng):
     """With e-rfdn made small, and without PyTorch's file around its arrays (test_torch_state_dict.py)."""
     monkeypatch.setitem(VARIANTS, "e-rfdn", ModelConfig("rfdb", 8, 2, attention="esa", reduction=4))
-    shapes = author_weights._expected_shapes(releases.RELEASES[0], variant("e-rfdn", 2))
+    shapes = author_weights._expected_shapes(releases.RELEASES[0], dataclasses.replace(VARIANTS["e-rfdn"], scale=2))
     state = {key: rng.normal(0, 0.1, shape).astype(np.float32) for key, shape in shapes.items()}
     state["upsampler.0.bias"] += 128
     monkeypatch.setattr(formats, "read", lambda path: state)
@@ -279,9 +279,5 @@ def test_a_released_pth_becomes_a_file_in_one_command(tmp_path, monkeypatch, pho
     )
     assert path == tmp_path / "e-rfdn_x2_int8_32x40.tflite"
     sr = litert.Model(path).upscale(LR)
-    assert (
-        np.abs(
-            sr.astype(int) - keras_upscalers.from_model(author_weights.build(author_weights.identify(state)))(LR)
-        ).mean()
-        < 3
-    )
+    model = author_weights.build(author_weights.identify(state))
+    assert np.abs(sr.astype(int) - keras_upscalers.from_model(model)(LR)).mean() < 3

@@ -100,3 +100,9 @@ def test_errors_say_what_was_needed():
 def test_no_scale_below_1(function, scale):
     with pytest.raises(ValueError, match=f"scale must be 1 or above, got {scale}"):
         function(np.zeros((8, 8, 3), np.uint8), scale)
+
+
+def test_upscaling_kernel_of_2():
+    """Keys' kernel a quarter of a pixel either side: (-9, 111, 29, -3) / 128, worked out by hand."""
+    forth = np.array([-3, 29, 111, -9, 0]) / 128
+    np.testing.assert_allclose(bicubic.upscaling_kernel(2), np.stack([forth, forth[::-1]], 1), atol=1e-12)

@@ -1,12 +1,13 @@
 """Released weights in Keras: against PyTorch where it and ../shared are there, else against what is known of them."""
 
 import collections
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 
-from keras_rfdn.checkpoints import author_weights, checkpoint, formats
+from keras_rfdn.checkpoints import author_weights, checkpoint, formats, releases
 from keras_rfdn.checkpoints.formats import torch_state_dict
 from keras_rfdn.data.images import image_files
 from keras_rfdn.data.sources import folders
@@ -85,6 +86,19 @@ def test_what_does_not_fit_is_named():
     assert "B1.c2_d.weight is (12, 50, 1, 1), not (25, 50, 1, 1)" in str(error.value)
     assert "c.0.bias (50,) is missing" in str(error.value)
     assert "B9.c1.weight (2, 3) is unexpected" in str(error.value)
+
+
+def test_a_file_for_several_scales_needs_one(monkeypatch):
+    state = random_state("e-rfdn", 3)
+    several = dataclasses.replace(
+        releases.RELEASES[0], scales=lambda shapes: (3, 4), ignored=lambda key: key == "other"
+    )
+    monkeypatch.setattr(author_weights, "RELEASES", (several,))
+    assert author_weights.identify(state | {"other": np.zeros(3)}, 3).config == variant("e-rfdn", 3)
+    with pytest.raises(ValueError, match=r"serve x3, x4: choose one by .* --scale 3 --out e-rfdn-x3.h5"):
+        author_weights.identify(state)
+    with pytest.raises(ValueError, match="serve x3, x4, not x2"):
+        author_weights.identify(state, 2)
 
 
 def test_what_is_nothing_like_it_is_refused_in_few_words():

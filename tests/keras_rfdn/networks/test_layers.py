@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_rfdn.data.images import bicubic
+from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks import layers
 
 # Prints, for each way to run a small network, the largest difference from eager mode in standard deviations of its
@@ -188,8 +190,36 @@ def test_esa_equals_scipy(rng, scipy_conv, height, width):
     np.testing.assert_allclose(model(x[None])[0], x * sigmoid(c4), atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bicubic_enlargement_is_imresizes(rng, scale, channels):
+    """Up to what imresize rounds: to whole levels after each of its passes, the first of which the second spreads."""
+    lr = rng.integers(60, 200, (15, 17, channels), dtype=np.uint8)
+    sr = layers.BicubicUpscale(scale)(lr[None].astype(np.float32))[0]
+    assert np.abs(sr - bicubic.upscale(lr, scale)).max() < 0.5 + 0.5 * 1.25
+
+
+def test_luma_is_that_which_scores_are_measured_on(rng):
+    image = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    luma = layers.Luma()(image[None] / np.float32(255))[0, ..., 0]
+    np.testing.assert_allclose(255 * luma, metrics.luma(image), atol=1e-3)
+
+
+def test_depthwise_and_blueprint_separable(rng, scipy_conv):
+    x = keras.Input((9, 8, 4))
+    model = keras.Model(x, layers.blueprint_separable(x, 6, name="c"))
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    assert [w.shape for w in model.get_weights()] == [(1, 1, 4, 6), (3, 3, 6, 1), (6,)]
+    pointwise, depthwise, bias = model.get_weights()
+    image = rng.normal(size=(9, 8, 4)).astype(np.float32)
+    wide = scipy_conv(image, pointwise, np.zeros(6))
+    each = [scipy_conv(wide[..., [c]], depthwise[:, :, [c]], bias[[c]]) for c in range(6)]
+    np.testing.assert_allclose(model(image[None])[0], np.concatenate(each, -1), atol=1e-4)
+
+
 @pytest.mark.parametrize(
-    "layer", [layers.LeakyReLU(0.05), layers.PixelShuffle(3), layers.ResizeLike(), layers.Contrast()]
+    "layer",
+    [layers.LeakyReLU(0.05), layers.PixelShuffle(3), layers.BicubicUpscale(3), layers.ResizeLike(), layers.Contrast()],
 )
 def test_layers_come_back_from_their_config(layer):
     config = keras.layers.serialize(layer)
