@@ -4,7 +4,12 @@ import importlib.util
 import sys
 
 # What saved models may hold; registered at their import, which needs TensorFlow.
-MODULES = ("keras_rfdn.networks.layers", "keras_rfdn.training.optimizers", "keras_rfdn.training.schedules")
+MODULES = (
+    "keras_rfdn.networks.layers",
+    "keras_rfdn.networks.reparameterized",
+    "keras_rfdn.training.optimizers",
+    "keras_rfdn.training.schedules",
+)
 
 
 def register_with_keras() -> None:
