@@ -20,7 +20,7 @@ from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, VARIANTS, variant
+from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, variant
 from keras_rfdn.training import recipes
 from keras_rfdn.training.recipes import STAGE_FIELDS, Stage
 
@@ -136,7 +136,7 @@ def initial_weights(config):
     if source and not config.init and not path.exists():
         raise UserError(
             f"recipe {config.recipe} starts from the weights of {source}: train that first, or name any of its network "
-            f"({VARIANTS[config.variant].block}) with --init"
+            f"({config.variant}) with --init"
         )
     return path and checkpoint.resolve(path)
 

@@ -11,7 +11,7 @@ from keras_rfdn.networks.config import ModelConfig, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
 CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D  # Conv2DTranspose is a Conv2D
-LEAKY = keras.layers.LeakyReLU, keras.layers.PReLU
+LEAKY = keras.layers.LeakyReLU, keras.layers.PReLU  # the challenges' counter misses ReLUs, which are functions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,7 @@ class Complexity:
     parameters: int
     convolutions: int
     convolution_multiply_adds: int  # papers' "Mult-Adds"
-    multiply_adds: (
-        int  # the challenges' "FLOPs": those of convolutions, and one for each element of a LeakyReLU or PReLU
-    )
+    multiply_adds: int  # the challenges' "FLOPs": those of convolutions, and one for each element after a LEAKY layer
     activations: int  # elements of all convolutions' outputs
 
 
@@ -61,7 +59,6 @@ def count(model: keras.Model) -> Complexity:
     calls = [node for nodes in model._nodes_by_depth.values() for node in nodes]
     convolutions = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
     multiply_adds = sum(map(_multiply_adds, convolutions))
-    # The challenges' counter adds one for each element of a LeakyReLU or PReLU, and misses ReLUs that are functions.
     leaky = sum(_elements(call.output_shapes) for call in calls if isinstance(call.layer, LEAKY))
     return Complexity(
         parameters=model.count_params(),

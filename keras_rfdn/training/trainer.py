@@ -18,7 +18,7 @@ from keras_rfdn.data.sources.pair_source import Pair
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import ModelConfig
+from keras_rfdn.networks.config import Config
 from keras_rfdn.training import strategies
 from keras_rfdn.training.checkpoint_manager import CheckpointManager
 from keras_rfdn.training.losses import LOSSES
@@ -48,7 +48,7 @@ class Trainer:
 
     def __init__(
         self,
-        model_config: ModelConfig,
+        model_config: Config,
         stages: tuple[Stage, ...],
         valid: list[Pair],
         folder: pathlib.Path,
@@ -224,16 +224,24 @@ class Trainer:
         return float(self.state.seconds)
 
 
-def load_initial_weights(model: keras.Model, config: ModelConfig, init: pathlib.Path) -> None:
-    """Initial weights from a file: all of them, or all but the last convolution's of another scale."""
+def load_initial_weights(model: keras.Model, config: Config, init: pathlib.Path) -> None:
+    """Initial weights from a file: all of them, or from another scale those of the layers that both networks have, but
+    for the last convolution, which makes pixels of one scale.
+    """
     source, source_config = checkpoint.load(init)
     if dataclasses.replace(source_config, scale=config.scale) != config:
         raise UserError(f"{init} is of another network: {source_config}, and this one is {config}")
-    same_scale = source_config == config
+    known = {layer.name: layer.get_weights() for layer in source.layers}
     layers = [layer for layer in model.layers if layer.weights]
-    for layer in layers if same_scale else layers[:-1]:
-        layer.set_weights(source.get_layer(layer.name).get_weights())
-    logging.info("started from %s%s", init, "" if same_scale else ", all but the last convolution")
+    left = [] if source_config == config else layers[-1:]
+    for layer in layers:
+        values = known.get(layer.name, [])
+        if layer not in left and [weight.shape for weight in layer.weights] == [value.shape for value in values]:
+            layer.set_weights(values)
+        elif layer not in left:
+            left.append(layer)
+    names = f", all but {len(left)} of {len(layers)} layers: {', '.join(layer.name for layer in left)}" if left else ""
+    logging.info("started from %s%s", init, names)
 
 
 def _split(dataset, count):

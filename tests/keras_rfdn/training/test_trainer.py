@@ -157,6 +157,20 @@ def test_start_from_weights_of_any_scale(make, tmp_path, scale):
     assert same(last.get_weights(), source.get_layer(last.name).get_weights()) == (scale == 2)
 
 
+def test_a_layer_that_the_other_scale_lacks_starts_fresh(make, tmp_path, caplog):
+    """MSRResNet upscales by one step at x2 and by two at x4."""
+    start = ModelConfig("residual", 8, 1, distillation_rate=0, activation="relu", network="msrresnet", scale=2)
+    source = models.build(start)
+    checkpoint.save(source, start, tmp_path / "x2.h5")
+    with caplog.at_level("INFO"):
+        model = make(model=dataclasses.replace(start, scale=4), init=tmp_path / "x2.h5").model
+    assert "x2.h5, all but 2 of 7 layers: conv_last, upconv2" in caplog.text
+    for layer in model.layers:
+        if layer.weights and layer.name not in ("conv_last", "upconv2"):
+            assert same(layer.get_weights(), source.get_layer(layer.name).get_weights())
+    assert not same(model.get_layer("conv_last").get_weights(), source.get_layer("conv_last").get_weights())
+
+
 def test_start_from_another_network(make, tmp_path):
     other = dataclasses.replace(TINY, channels=12)
     checkpoint.save(models.build(other), other, tmp_path / "other.h5")
