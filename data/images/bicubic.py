@@ -48,16 +48,22 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def upscaling_kernel(scale: int) -> np.ndarray:
-    """Enlargement along one axis as a convolution: float64 [5, scale].
-
-    Column k weighs the LR pixels -2 to +2 around each LR pixel for the k-th of the HR pixels in its place.
-    """
+    """Enlargement along one axis as a convolution: block_kernel of one pixel to scale pixels, float64 [5, scale]."""
     _check_scale(scale)
-    indices, weights = _contributions(5, 5 * scale)  # of these, the middle pixel's neighbours lie within the border
-    kernel = np.zeros((5, scale))
+    return block_kernel(1, scale)
+
+
+def block_kernel(before: int, after: int) -> np.ndarray:
+    """Resizing along one axis as a convolution of stride before: float64 [before + 4, after].
+
+    Column k weighs the pixels of a block of `before`, and two either side, for the k-th of the `after` pixels in its
+    place. Two are enough to enlarge, and from 4 to 3.
+    """
+    indices, weights = _contributions(5 * before, 5 * after)  # of these, the middle block's neighbours are in the image
+    kernel = np.zeros((5 * before, after))
     for index, weight in zip(indices, weights, strict=True):
-        np.add.at(kernel, (index[2 * scale : 3 * scale], np.arange(scale)), weight[2 * scale : 3 * scale])
-    return kernel
+        np.add.at(kernel, (index[2 * after : 3 * after], np.arange(after)), weight[2 * after : 3 * after])
+    return kernel[2 * before - 2 : 3 * before + 2]
 
 
 def _check_scale(scale):

@@ -70,10 +70,13 @@ def count(model: keras.Model) -> Complexity:
 
 
 def _multiply_adds(call):
-    """Multiply-adds of one call of a convolution: each output pixel's kernel, or each input pixel's if transposed."""
+    """Multiply-adds of one call of a convolution: each output pixel's kernel.
+
+    Of a transposed one, too, as papers count, though all but 1 / stride^2 of those fall on the zeros between pixels.
+    """
     match call.layer:
         case keras.layers.Conv2DTranspose(kernel=kernel):  # [height, width, out, in]
-            return _elements(call.input_shapes) * math.prod(kernel.shape[:-1])
+            return _elements(call.output_shapes) * math.prod(kernel.shape[:2]) * kernel.shape[3]
         case keras.layers.DepthwiseConv2D(depthwise_kernel=kernel):  # [height, width, in, multiplier]
             return _elements(call.output_shapes) * math.prod(kernel.shape[:2])
         case keras.layers.Conv2D(kernel=kernel):  # [height, width, in of a group, out]
