@@ -1,5 +1,5 @@
-"""Authors' released weights as Keras models, without their frameworks: releases.RELEASES names the networks,
-formats.FORMATS the formats.
+"""Authors' released weights as Keras models, without their frameworks: RELEASES names the networks, formats.FORMATS
+the formats.
 """
 
 import dataclasses
@@ -10,12 +10,13 @@ import pathlib
 import numpy as np
 import tf_keras as keras
 
-from keras_rfdn.checkpoints import formats
-from keras_rfdn.checkpoints.releases import RELEASES, Release
+from keras_rfdn.checkpoints import early_releases, formats, releases
+from keras_rfdn.checkpoints.releases import Release
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import Config, variant
 
+RELEASES = (*releases.RELEASES, *early_releases.RELEASES)
 MOST_SHOWN = 8  # differences named in an error
 
 

@@ -7,11 +7,11 @@ import pathlib
 
 import numpy as np
 
-from keras_rfdn.checkpoints.formats import torch_state_dict
+from keras_rfdn.checkpoints.formats import matlab, tf_graph, torch_state_dict
 from keras_rfdn.data.system.errors import UserError
 
 # Tried in this order.
-FORMATS = {"PyTorch": torch_state_dict}
+FORMATS = {"PyTorch": torch_state_dict, "MATLAB": matlab, "TensorFlow": tf_graph}
 HEAD = 512  # bytes of a file's beginning by which its format is told
 
 

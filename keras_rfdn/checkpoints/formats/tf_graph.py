@@ -1,0 +1,26 @@
+"""TensorFlow's frozen graphs (.pb) in NumPy: the constants of a GraphDef. No operation of the graph is run."""
+
+import re
+
+import tensorflow as tf
+
+from keras_rfdn.data.system.errors import UserError
+
+# The first node: its length in bytes, its name, and its operation, which begins with a capital.
+FIRST_NODE = re.compile(rb"\n[\x80-\xff]*[\x00-\x7f]\n[\x01-\x7f][ -~]+\x12[\x01-\x7f][A-Z]", re.DOTALL)
+
+
+def recognises(path, head):
+    """Whether a file begins with a node, as a GraphDef in protobuf's binary form does."""
+    return FIRST_NODE.match(head) is not None
+
+
+def read(path):
+    """Path -> {node: array} of the graph's constants, in the file's order. Raises UserError for a damaged file."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        graph = tf.compat.v1.GraphDef.FromString(content)
+        return {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+    except Exception as error:  # whatever the parser met, or a tensor without its numbers
+        raise UserError(f"{path} is not a graph as TensorFlow writes it ({error})") from error
