@@ -51,6 +51,8 @@ def _torch_layout(layer, weight):
     """(shape in PyTorch, function to our layout) of a layer's weight."""
     if weight.shape.rank == 1:
         return tuple(weight.shape), np.asarray
+    if isinstance(layer, keras.layers.PReLU):  # [1, 1, c]
+        return tuple(weight.shape[-1:]), lambda array: array.reshape(weight.shape)
     h, w, inputs, outputs = weight.shape
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return (inputs, outputs, h, w), lambda array: array.transpose(2, 3, 0, 1)
@@ -84,26 +86,45 @@ def scale_of_upsampler(shapes: Shapes, key: str = "upsampler.0.bias") -> tuple[i
     return tuple(s for s in SCALES if shapes.get(key) == (3 * s**2,))
 
 
-def _rfdn(white):
-    """Parts of RFDN_AIM.pth and IMDN_x*.pth. white: what it is in the images that the PyTorch network takes."""
+def torch_network(rename=str, *, first="fea_conv", last="upsampler.0", white=1):
+    """Parts of a network whose layers have the names rename(ours) in PyTorch.
+
+    first, last: our names of the convolution of the image and of that before the pixel shuffle. white: what it is in
+    the images that the PyTorch network takes.
+    """
 
     def parts(layer, scale):
-        # IMDN was saved from a DataParallel wrapper, and names its blocks IMDB1 to IMDB6 where RFDN has B1 to B4.
-        found = torch_parts(layer, layer.name if white == 255 else _imdn(layer.name))
-        if layer.name == "fea_conv":
-            return scaled(found, white, 1)
-        if layer.name == "upsampler.0":
-            return scaled(unshuffled(found, scale), 1 / white, 1 / white)
+        found = torch_parts(layer, rename(layer.name))
+        if layer.name == last:
+            found = unshuffled(found, scale)
+        if white != 1 and layer.name in (first, last):
+            return scaled(found, white, 1) if layer.name == first else scaled(found, 1 / white, 1 / white)
         return found
 
     return parts
 
 
 def _imdn(name):
+    # Saved from a DataParallel wrapper, with blocks IMDB1 to IMDB6 where RFDN has B1 to B4.
     return f"IMD{name}" if name.startswith("B") else name
 
 
+def _bsrn(name):
+    return name.replace("upsampler.0", "upsampler.upsampleOneStep.0")
+
+
+def _span(name):
+    return name if name in ("conv_cat", "upsampler.0") else f"{name}.eval_conv"
+
+
 RELEASES = (
-    Release("e-rfdn", scale_of_upsampler, _rfdn(255)),  # github.com/njulj/RFDN
-    Release("imdn", scale_of_upsampler, _rfdn(1)),  # github.com/Zheng222/IMDN
+    Release("e-rfdn", scale_of_upsampler, torch_network(white=255)),  # github.com/njulj/RFDN
+    Release("imdn", scale_of_upsampler, torch_network(_imdn)),  # github.com/Zheng222/IMDN
+    Release("rlfn", scale_of_upsampler, torch_network(first="conv_1", white=255)),  # github.com/bytedance/RLFN
+    # github.com/xiaom233/BSRN
+    Release("bsrn", functools.partial(scale_of_upsampler, key=f"{_bsrn('upsampler.0')}.bias"), torch_network(_bsrn)),
+    Release("lkdn", scale_of_upsampler, torch_network()),  # github.com/stella-von/LKDN
+    Release("span", scale_of_upsampler, torch_network(_span)),  # github.com/Amazingren/NTIRE2026_ESR
+    # github.com/icandle/EFDN
+    Release("efdn", functools.partial(scale_of_upsampler, key="tail.0.bias"), torch_network(last="tail.0")),
 )

@@ -31,11 +31,11 @@ def depthwise(x, kernel_size, *, name, **options):
     return keras.layers.DepthwiseConv2D(kernel_size, name=name, **options)(x)
 
 
-def blueprint_separable(x, filters, *, name):
-    """Blueprint separable convolution (BSConv-U, Haase and Amthor 2020, arXiv 2003.13549): 1x1 without bias, then 3x3
-    depthwise. Its two layers are called name.pw and name.dw.
+def blueprint_separable(x, filters, kernel_size=3, *, name, **options):
+    """Blueprint separable convolution (BSConv-U, Haase and Amthor 2020, arXiv 2003.13549): 1x1 without bias, then
+    depthwise. Its two layers are called name.pw and name.dw. options: of the depthwise one.
     """
-    return depthwise(conv(x, filters, 1, name=f"{name}.pw", use_bias=False), 3, name=f"{name}.dw")
+    return depthwise(conv(x, filters, 1, name=f"{name}.pw", use_bias=False), kernel_size, name=f"{name}.dw", **options)
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -60,6 +60,21 @@ def relu(x):
     return keras.layers.ReLU()(x)
 
 
+def gelu(x):
+    """GELU in its exact form, x times the normal distribution's function, as PyTorch's by default."""
+    return keras.layers.Activation(keras.activations.gelu)(x)
+
+
+def silu(x):
+    """SiLU, x times its sigmoid (Keras calls it swish)."""
+    return keras.layers.Activation(keras.activations.swish)(x)
+
+
+def prelu(x, *, name):
+    """ReLU with a learned slope below zero for each channel."""
+    return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=[1, 2], name=name)(x)
+
+
 ACTIVATIONS = {"lrelu": lrelu, "relu": relu}
 
 
@@ -79,6 +94,12 @@ class PixelShuffle(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+def upsample(x, scale, *, name="upsampler"):
+    """Features [n, h, w, c] -> image [n, h * scale, w * scale, 3], float32: a convolution, name.0, then the shuffle."""
+    x = conv(x, 3 * scale**2, 3, name=f"{name}.0", dtype="float32")
+    return PixelShuffle(scale, name=f"{name}.1", dtype="float32")(x)
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -173,22 +194,34 @@ def cca(x, *, reduction, name):
     return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
 
 
-def esa(x, *, reduction, name):
+def esa(x, *, reduction, name, convolution=conv, activation=relu):
     """Enhanced spatial attention (RFANet, in the form of the released E-RFDN): a gate per pixel and channel.
 
-    x: [n, h, w, c] with h, w >= 15 (a stride-2 convolution, then a 7x7 pool, neither padded).
+    x: [n, h, w, c] with h, w >= 15 (a stride-2 convolution, then a 7x7 pool, neither padded). convolution, activation:
+    BSRN has others there.
     """
-    channels = x.shape[-1]
-    inner = _inner(channels, reduction)
+    inner = _inner(x.shape[-1], reduction)
+
+    def group(y):
+        y = activation(convolution(y, inner, 3, name=f"{name}.conv_max"))
+        y = activation(convolution(y, inner, 3, name=f"{name}.conv3"))
+        return convolution(y, inner, 3, name=f"{name}.conv3_")
+
+    return _spatial_gate(x, inner, group, convolution, name=name)
+
+
+def short_esa(x, *, inner, name):
+    """ESA as RLFN shortens it (arXiv 2205.07514, Figure 3): one convolution where RFDN has three. inner: its width."""
+    return _spatial_gate(x, inner, lambda y: conv(y, inner, 3, name=f"{name}.conv3"), conv, name=name)
+
+
+def _spatial_gate(x, inner, group, convolution, *, name):
+    """x times a gate that sees far, by group of what a strided convolution and a pool leave, and near."""
     squeezed = conv(x, inner, 1, name=f"{name}.conv1")
-    wide = conv(squeezed, inner, 3, strides=2, padding="valid", name=f"{name}.conv2")
-    wide = keras.layers.MaxPooling2D(7, 3)(wide)
-    wide = relu(conv(wide, inner, 3, name=f"{name}.conv_max"))
-    wide = relu(conv(wide, inner, 3, name=f"{name}.conv3"))
-    wide = conv(wide, inner, 3, name=f"{name}.conv3_")
-    wide = ResizeLike(name=f"{name}.resize")([wide, x])
+    wide = convolution(squeezed, inner, 3, strides=2, padding="valid", name=f"{name}.conv2")
+    wide = ResizeLike(name=f"{name}.resize")([group(keras.layers.MaxPooling2D(7, 3)(wide)), x])
     local = conv(squeezed, inner, 1, name=f"{name}.conv_f")
-    gate = conv(keras.layers.Add()([wide, local]), channels, 1, name=f"{name}.conv4")
+    gate = conv(keras.layers.Add()([wide, local]), x.shape[-1], 1, name=f"{name}.conv4")
     return keras.layers.Multiply()([x, keras.layers.Activation("sigmoid")(gate)])
 
 

@@ -8,7 +8,8 @@ from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import zoo
 from keras_rfdn.networks.blocks import BLOCKS
 from keras_rfdn.networks.config import Config, name_of
-from keras_rfdn.networks.layers import ACTIVATIONS, PixelShuffle, conv, lrelu
+from keras_rfdn.networks.layers import ACTIVATIONS, PixelShuffle, conv, lrelu, upsample
+from keras_rfdn.networks.reparameterized import merged
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -21,12 +22,26 @@ def build(
     batch: int | None = None,
     precision: str = "float32",
 ) -> keras.Model:
-    """Keras model of a row of VARIANTS, or of another configuration, with fresh weights.
+    """Keras model of a row of VARIANTS, or of another configuration, with fresh weights: the network as it runs.
 
     Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (config.SMALLEST_INPUT). Output: float32 RGB
     [n, h * scale, w * scale, 3], 0..255 but for overshoot, not clipped. Inside, features are of images in 0..1.
     height, width, batch: fix a dimension, for TFLite; None leaves it open.
     precision: compute type, a key of POLICIES; variables, the last convolution and the output stay float32.
+    """
+    return merged(build_for_training(config, height=height, width=width, batch=batch, precision=precision))
+
+
+def build_for_training(
+    config: Config,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    batch: int | None = None,
+    precision: str = "float32",
+) -> keras.Model:
+    """Keras model as build's, but that convolutions have the branches with which they train, where a network has such
+    (reparameterized.py).
     """
     if precision not in POLICIES:
         raise UserError(f"precision must be one of {', '.join(POLICIES)}, got {precision}")
@@ -47,7 +62,7 @@ def fused(x, config):
     """RFDN and IMDN (section 3.1 of the paper and Figure 1): the outputs of all blocks are fused, plus a long skip."""
     coarse = conv(x, config.channels, 3, name="fea_conv")
     x = keras.layers.Add()([conv(_fused_blocks(coarse, config), config.channels, 3, name="LR_conv"), coarse])
-    return _upsample(x, config)
+    return upsample(x, config.scale)
 
 
 def image_residual(x, config):
@@ -67,7 +82,7 @@ def chained(x, config):
     coarse = conv(x, config.channels, 3, name="fea_conv")
     x = _chain(coarse, config, "B", first=1)[-1]
     x = keras.layers.Add()([conv(x, config.channels, 3, name="LR_conv"), coarse])
-    return _upsample(x, config)
+    return upsample(x, config.scale)
 
 
 def msrresnet(x, config):
@@ -100,12 +115,6 @@ def _chain(x, config, name, *, first):
         x = BLOCKS[config.block](x, config, name=f"{name}{i}")
         outputs.append(x)
     return outputs
-
-
-def _upsample(x, config):
-    """Features -> image, by a convolution and pixel shuffle."""
-    x = conv(x, 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
-    return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
 
 
 NETWORKS = {

@@ -83,7 +83,9 @@ class EdgeOrientedConv2D(keras.layers.Layer):
 
 
 def merged(model: keras.Model) -> keras.Model:
-    """The same network of plain Conv2D layers, with the same names, where the given one has EdgeOrientedConv2D."""
+    """The same network with plain Conv2D layers, of the same names, for its EdgeOrientedConv2D, if it has any."""
+    if not any(isinstance(layer, EdgeOrientedConv2D) for layer in model.layers):
+        return model
 
     def plain(layer):
         if not isinstance(layer, EdgeOrientedConv2D):

@@ -137,12 +137,66 @@ def test_a_file_cut_short_is_refused(tmp_path, left):
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [([1, 2], "got list"), ({}, "a dictionary of tensors"), ({"params": {}}, "got dict at 'params'")],
+    [
+        ([1, 2], "got list"),
+        ({}, "a dictionary of tensors"),
+        ({"net": {}}, "got dict at 'net'"),
+        ({"params": {}}, "got dict"),
+    ],
 )
 def test_other_pickles_are_refused(tmp_path, content, match):
     write_legacy(tmp_path / "w.pth", STATE, pickle.dumps(content, 2))
     with pytest.raises(ValueError, match=match):
         torch_state_dict.read(tmp_path / "w.pth")
+
+
+def wrapped(entries, *, legacy):
+    """The pickle of a dictionary: {name: state dict, or opcodes of what else a training saves}."""
+    body = b"\x80\x02}("
+    for name, entry in entries.items():
+        body += _text(name) + (entry if isinstance(entry, bytes) else pickled(entry, legacy=legacy)[2:-1])
+    return body + b"u."
+
+
+BESIDE = {
+    "epoch": b"K\x07",
+    "optimizer": b"ctorch.optim\nAdam\n(K\x01tR}" + _text("lr") + b"K\x02sb",  # an object, with a state
+    "loss": b"cnumpy.core.multiarray\nscalar\n(K\x01tR",
+}
+
+
+@WRITERS
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [(["params"], 0), (["state_dict"], 0), (["params", "params_ema"], 1), (["params_ema", "params"], 0)],
+)
+def test_the_state_dict_in_a_saved_training_is_read(tmp_path, write, names, taken):
+    states = [STATE, {key: array + 1 for key, array in STATE.items()}]
+    entries = {"epoch": BESIDE["epoch"], **dict(zip(names, states, strict=False)), **BESIDE}
+    stored = {f"{i}{key}": array for i, state in enumerate(states[: len(names)]) for key, array in state.items()}
+    body = wrapped(entries, legacy=write is write_legacy)
+    # Each state dict's storages have names of their own.
+    for i, name in enumerate(names):
+        start = body.index(_text(name) + b"ccoll")
+        head, tail = body[:start], body[start:]
+        for key in STATE:
+            tail = tail.replace(_text(f"of {key}"), _text(f"of {i}{key}"), 1)
+        body = head + tail
+    write(tmp_path / "w.pth", stored, body)
+    state = torch_state_dict.read(tmp_path / "w.pth")
+    assert list(state) == list(STATE)
+    for key, array in states[taken].items():
+        np.testing.assert_array_equal(state[key], array)
+
+
+@WRITERS
+def test_what_is_saved_beside_the_weights_does_nothing(tmp_path, write):
+    marker = tmp_path / "ran"
+    call = b"cos\nsystem\n(" + _text(f"touch {marker}") + b"tR"
+    body = wrapped({"hook": call, "params": STATE}, legacy=write is write_legacy)
+    write(tmp_path / "w.pth", STATE, body)
+    assert list(torch_state_dict.read(tmp_path / "w.pth")) == list(STATE)
+    assert not marker.exists()
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -168,6 +222,23 @@ def test_files_of_pytorch(tmp_path, new_format):
     assert read.keys() == state.keys()
     for key, tensor in state.items():
         np.testing.assert_array_equal(read[key], tensor.numpy(), strict=True)
+
+
+@pytest.mark.parametrize("new_format", [False, True])
+def test_a_saved_training_of_pytorch(tmp_path, new_format):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Conv2d(2, 3, 3)
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.ones(1, 2, 5, 5)).sum().backward()
+    optimizer.step()
+    saved = {
+        "epoch": 3, "optimizer": optimizer.state_dict(), "random": torch.get_rng_state(), "whole": module,
+        "bfloat16": torch.ones(3).bfloat16() if new_format else None, "state_dict": dict(module.named_parameters()),
+    }  # fmt: skip
+    torch.save(saved, tmp_path / "w.pth", _use_new_zipfile_serialization=new_format)
+    state = torch_state_dict.read(tmp_path / "w.pth")
+    assert list(state) == ["weight", "bias"]
+    np.testing.assert_array_equal(state["weight"], module.weight.detach().numpy())
 
 
 def test_a_whole_module_of_pytorch_is_refused(tmp_path):
