@@ -108,6 +108,8 @@ class _Unpickler(pickle.Unpickler):
         return type(f"{module}.{name}", (_Foreign,), {})
 
     def persistent_load(self, pid):
+        if pid[0] == "module":  # a class with its source, in the older format
+            return pid[1]
         kind, dtype, key, _, elements, *view = pid
         if kind != "storage" or any(part is not None for part in view):
             raise pickle.UnpicklingError(f"unknown storage {pid}")
