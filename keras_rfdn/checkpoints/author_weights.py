@@ -10,13 +10,13 @@ import pathlib
 import numpy as np
 import tf_keras as keras
 
-from keras_rfdn.checkpoints import early_releases, formats, releases
+from keras_rfdn.checkpoints import deep_releases, early_releases, formats, releases
 from keras_rfdn.checkpoints.releases import Release
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import Config, variant
 
-RELEASES = (*releases.RELEASES, *early_releases.RELEASES)
+RELEASES = (*releases.RELEASES, *early_releases.RELEASES, *deep_releases.RELEASES)
 MOST_SHOWN = 8  # differences named in an error
 
 

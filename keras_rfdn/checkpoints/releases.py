@@ -64,14 +64,15 @@ def then(part: Part, function) -> Part:
     return dataclasses.replace(part, to_keras=lambda array: function(part.to_keras(array)))
 
 
-def unshuffled(parts: list[Part], scale: int) -> list[Part]:
+def unshuffled(parts: list[Part], scale: int, groups: int = 1) -> list[Part]:
     """Parts of a convolution before a pixel shuffle: from PyTorch's order of channels to TensorFlow's.
 
-    PyTorch's channel c * scale^2 + k is TensorFlow's k * channels + c (see layers.PixelShuffle).
+    PyTorch's channel c * scale^2 + k is TensorFlow's k * channels + c (see layers.PixelShuffle). groups: of channels,
+    each shuffled by itself.
     """
 
     def reorder(array):
-        return array.reshape(*array.shape[:-1], -1, scale**2).swapaxes(-1, -2).reshape(array.shape)
+        return array.reshape(*array.shape[:-1], groups, -1, scale**2).swapaxes(-1, -2).reshape(array.shape)
 
     return [then(part, reorder) for part in parts]
 

@@ -69,7 +69,25 @@ VARIANTS = {
 }
 
 # The other networks of Table 3, and those that came after RFDN: the keys of keras_rfdn.networks.zoo.NETWORKS.
-ZOO = ()
+ZOO = (
+    "srcnn",
+    "fsrcnn",
+    "vdsr",
+    "drcn",
+    "lapsrn",
+    "lapsrn-tf",
+    "drrn",
+    "memnet",
+    "idn",
+    "srmdnf",
+    "carn",
+    "carn-m",
+    "rlfn",
+    "bsrn",
+    "lkdn",
+    "span",
+    "efdn",
+)
 VARIANTS |= {name: ZooConfig(name) for name in ZOO}
 
 

@@ -7,6 +7,7 @@ import sys
 MODULES = (
     "keras_rfdn.networks.layers",
     "keras_rfdn.networks.reparameterized",
+    "keras_rfdn.networks.zoo",
     "keras_rfdn.training.optimizers",
     "keras_rfdn.training.schedules",
 )

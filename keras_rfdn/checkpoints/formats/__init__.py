@@ -7,11 +7,18 @@ import pathlib
 
 import numpy as np
 
-from keras_rfdn.checkpoints.formats import matlab, tf_graph, torch_state_dict
+from keras_rfdn.checkpoints.formats import caffemodel, matlab, mxnet, ncnn, tf_graph, torch_state_dict
 from keras_rfdn.data.system.errors import UserError
 
 # Tried in this order.
-FORMATS = {"PyTorch": torch_state_dict, "MATLAB": matlab, "TensorFlow": tf_graph}
+FORMATS = {
+    "PyTorch": torch_state_dict,
+    "MATLAB": matlab,
+    "TensorFlow": tf_graph,
+    "MXNet": mxnet,
+    "Caffe": caffemodel,
+    "ncnn": ncnn,
+}
 HEAD = 512  # bytes of a file's beginning by which its format is told
 
 
