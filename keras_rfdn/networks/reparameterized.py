@@ -72,8 +72,8 @@ class EdgeOrientedConv2D(keras.layers.Layer):
         """[kernel, bias] of the one 3x3 convolution, float32, as Conv2D.set_weights takes them."""
         return [(self.kernel + self._beside_kernel()).numpy(), self.bias.numpy()]
 
-    def set_merged(self, weights) -> None:
-        """Makes the branches together what [kernel, bias] of a 3x3 convolution is; all but the plain one stay."""
+    def set_merged(self, weights: list[np.ndarray]) -> None:
+        """Makes the branches together the 3x3 convolution of weights [kernel, bias]: all but the plain one stay."""
         kernel, bias = weights
         self.kernel.assign(kernel - self._beside_kernel())
         self.bias.assign(bias)
@@ -101,12 +101,17 @@ def transfer(source: keras.Model, target: keras.Model) -> None:
     """Copies the weights of a network to one whose layers have the same names, in branches or merged on either side."""
     for layer in target.layers:
         if layer.weights:
-            _set_merged(layer, _get_merged(source.get_layer(layer.name)))
+            set_merged_weights(layer, merged_weights(source.get_layer(layer.name)))
 
 
-def _get_merged(layer):
+def merged_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """Weights of a layer; for an EdgeOrientedConv2D those of the Conv2D that it is."""
     return layer.get_merged() if isinstance(layer, EdgeOrientedConv2D) else layer.get_weights()
 
 
-def _set_merged(layer, weights):
-    (layer.set_merged if isinstance(layer, EdgeOrientedConv2D) else layer.set_weights)(weights)
+def set_merged_weights(layer: keras.layers.Layer, weights: list[np.ndarray]) -> None:
+    """Sets weights as merged_weights gives them."""
+    if isinstance(layer, EdgeOrientedConv2D):
+        layer.set_merged(weights)
+    else:
+        layer.set_weights(weights)

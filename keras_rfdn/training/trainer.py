@@ -17,7 +17,7 @@ from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources.pair_source import Pair
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.evaluation import metrics
-from keras_rfdn.networks import models
+from keras_rfdn.networks import models, reparameterized
 from keras_rfdn.networks.config import Config
 from keras_rfdn.training import strategies
 from keras_rfdn.training.checkpoint_manager import CheckpointManager
@@ -66,7 +66,7 @@ class Trainer:
         self.chief = strategies.is_chief(self.strategy)
         keras.utils.set_random_seed(seed)
         with self.strategy.scope():
-            self.model = models.build(model_config, precision=precision)
+            self.model = models.build_for_training(model_config, precision=precision)
             if init is not None:
                 load_initial_weights(self.model, model_config, init)
             self.optimizer = OPTIMIZERS[optimizer](
@@ -88,8 +88,9 @@ class Trainer:
         )
         self.state = self.checkpoints.parts
         self.counted_at = time.monotonic()
-        # Validation measures what users get: the same weights in float32.
-        self.float_model = models.build(model_config)
+        # Validation measures what users get: the same weights in float32, branches merged.
+        self._float_branches = models.build_for_training(model_config)
+        self.float_model = reparameterized.merged(self._float_branches)
         self.upscale = from_model(self.float_model)
 
     @property
@@ -174,7 +175,7 @@ class Trainer:
     def validate(self, progress):
         """Validation: mean Y-PSNR of the images; keeps the weights if they are the best yet. Returns the record."""
         step, started = int(self.state.step), time.monotonic()
-        self.float_model.set_weights(self.weights())
+        self._refresh_float_model()
         scale = self.model_config.scale
         images = [(self.upscale(lr), lr, hr) for _, lr, hr in self.valid]
         psnr_y = float(np.mean([metrics.psnr_y(sr, hr, shave=scale) for sr, _, hr in images]))
@@ -207,8 +208,12 @@ class Trainer:
         step = int(self.state.step)
         with self.checkpoints.saving():
             self.checkpoints.save()
-            self.float_model.set_weights(self.weights())
+            self._refresh_float_model()
             self._save_weights(checkpoint.LAST, step=step)
+
+    def _refresh_float_model(self):
+        self._float_branches.set_weights(self.weights())
+        reparameterized.transfer(self._float_branches, self.float_model)
 
     def learning_rate(self):
         return float(keras.backend.get_value(self.optimizer.learning_rate))
@@ -235,9 +240,9 @@ def load_initial_weights(model: keras.Model, config: Config, init: pathlib.Path)
     layers = [layer for layer in model.layers if layer.weights]
     left = [] if source_config == config else layers[-1:]
     for layer in layers:
-        values = known.get(layer.name, [])
-        if layer not in left and [weight.shape for weight in layer.weights] == [value.shape for value in values]:
-            layer.set_weights(values)
+        values, own = known.get(layer.name, []), reparameterized.merged_weights(layer)
+        if layer not in left and [weight.shape for weight in own] == [value.shape for value in values]:
+            reparameterized.set_merged_weights(layer, values)
         elif layer not in left:
             left.append(layer)
     names = f", all but {len(left)} of {len(layers)} layers: {', '.join(layer.name for layer in left)}" if left else ""
