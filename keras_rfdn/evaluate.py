@@ -2,6 +2,8 @@
 
     python -m keras_rfdn.evaluate FOLDER                     the newest run: each image, and the mean
     python -m keras_rfdn.evaluate SET SET --weights A B      several sets and networks: the paper's Table 3 beside ours
+    python -m keras_rfdn.evaluate SET --weights A.tflite B.tflite --latency TIMES.json --out PREFIX
+                                                             and PSNR over latency, as benchmark.py --json measured it
 
 A set is a folder of HR images, with or without their LR (data/sources/folders.py says in which layouts); weights are a
 weight file, a workdir, a .tflite or a released .pth. The papers' protocol is y: PSNR and SSIM on luma, `scale` pixels
@@ -42,8 +44,10 @@ class EvaluateConfig:
     earlier: tuple[str, ...] = simple_parsing.field(
         default=(), alias="with", nargs="*", help="PREFIX.json of earlier evaluations, to stand beside or alone"
     )
+    # JSON file that tflite/benchmark.py --json wrote: the time of the .tflite files among the weights
+    latency: str | None = simple_parsing.field(default=None, metavar="FILE.json")
     # Write PREFIX.json (all that was measured), PREFIX.md and PREFIX.csv (the table), and PSNR over cost as
-    # PREFIX_parameters.png and PREFIX_mult_adds.png.
+    # PREFIX_parameters.png, PREFIX_mult_adds.png and with --latency PREFIX_latency_ms.png.
     out: str | None = simple_parsing.field(default=None, metavar="PREFIX")
 
 
@@ -60,6 +64,8 @@ def main(config):
         )  # fmt: skip
     else:
         report = reports.merge(earlier)
+    if config.latency:
+        report = reports.with_timings(report, config.latency)
     if len(config.sets) == 1 and len(config.weights) < 2 and not earlier:
         print(f"{report.results[-1].weights} on {config.sets[0]}")
         print(tables.caption(report))
@@ -67,6 +73,9 @@ def main(config):
     else:
         print(tables.caption(report))
         print(text_table(*tables.cells(report)))
+        header, compared = tables.comparison_cells(report)
+        if compared:
+            print(text_table(header, compared))
     for line in tables.left_out(report):
         print(line)
     if config.out:

@@ -1,6 +1,8 @@
-"""Plots as PNG: PSNR over cost, as the paper's Figures 4 and 5, and the curve of a training. No TensorFlow here."""
+"""Plots as PNG: PSNR over cost, as the paper's Figures 4 and 5 and over latency, and the curve of a training.
 
-import math
+No TensorFlow here.
+"""
+
 import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +12,11 @@ from keras_rfdn.data.system import files
 from keras_rfdn.evaluation import tables
 from keras_rfdn.evaluation.reports import Report
 
-COSTS = {"parameters": ("parameters, K", 1e3), "mult_adds": ("Mult-Adds for 1280x720, G", 1e9)}
+COSTS = {
+    "parameters": ("parameters, K", 1e3),
+    "mult_adds": ("Mult-Adds for 1280x720, G", 1e9),
+    "latency_ms": ("latency of the .tflite file, ms", 1),
+}
 COLOURS = {"published": "0.45", "here": "tab:red"}
 
 
@@ -35,27 +41,17 @@ def curve(records, path, *, baseline):
     write(figure, path)
 
 
-def points(report: Report, cost: str, name: str):
-    """[(method, source, cost, PSNR)] of a report on a set, of those whose cost is known and whose PSNR is finite.
-
-    cost: key of COSTS, which is a field of tables.Line.
-    """
-    return [
-        (line.method, line.source, getattr(line, cost), line.scores[name].psnr)
-        for line in tables.lines(report)[1]
-        if getattr(line, cost) is not None and name in line.scores and math.isfinite(line.scores[name].psnr)
-    ]
-
-
 def save(report: Report, prefix) -> list[pathlib.Path]:
-    """Write PREFIX_parameters.png and PREFIX_mult_adds.png, a panel for each set, and return their paths.
+    """Write PREFIX_parameters.png, PREFIX_mult_adds.png and PREFIX_latency_ms.png, a panel for each set, and return
+    their paths.
 
-    The costs' axis is logarithmic, for they span three powers of ten. Without any point there is no file.
+    A line joins the Pareto front. The costs' axis is logarithmic, for they span three powers of ten. Without any point
+    there is no file.
     """
     sets, _ = tables.lines(report)
     paths = []
     for cost, (label, unit) in COSTS.items():
-        by_set = {name: drawn for name in sets if (drawn := points(report, cost, name))}
+        by_set = {name: drawn for name in sets if (drawn := tables.points(report, cost, name))}
         if by_set:
             paths.append(pathlib.Path(f"{prefix}_{cost}.png"))
             write(_figure(by_set, unit, xlabel=label, title=f"{{}} x{report.scale}"), paths[-1])
@@ -66,6 +62,9 @@ def _figure(by_set, unit, *, xlabel, title):
     """Figure of {set: points}, costs divided by unit. title: format of a set's name."""
     figure = Figure(figsize=(6 * len(by_set), 4.5), layout="constrained")
     for axes, (name, drawn) in zip(figure.subplots(1, len(by_set), squeeze=False)[0], by_set.items(), strict=True):
+        front = [(x / unit, y) for _, _, x, y in tables.pareto_front(drawn)]
+        axes.plot(*zip(*front, strict=True), color="tab:blue", alpha=0.4, drawstyle="steps-post", label="Pareto front")
+        axes.legend(loc="lower right")
         for method, source, x, y in drawn:
             axes.plot(x / unit, y, "o", color=COLOURS[source])
             # Ours below, the published above: a network of the paper that we measure lies on its published point.

@@ -1,9 +1,12 @@
-"""Published scores: Tables 1 to 5 of the RFDN paper (arXiv 2009.11551), all of them. No TensorFlow here.
+"""Published scores: Tables 1 to 5 of the RFDN paper (arXiv 2009.11551), all of them, and networks that came after it.
+
+No TensorFlow here.
 
 Scores are PSNR in dB and SSIM on luma; parameters are rounded to thousands, as the tables print them. Mult-Adds stand
-in none of these tables: they are what the comparisons of CARN, MoreMNAS and SwinIR print, and for RFDN and RFDN-L what
-keras_rfdn.complexity counts. For SRCNN Table 3 prints the 8K parameters of the 9-1-5 network beside the scores of the
-9-5-5 one, whose Mult-Adds these are.
+in none of the RFDN paper's tables: they are what the comparisons of CARN (arXiv 1803.08664) and of the papers that
+repeat it print, and for SRMDNF, RFDN and RFDN-L what keras_rfdn.complexity counts. LapSRN's at x2 are a quarter of
+what is counted (networks/zoo/lapsrn.py). For SRCNN Table 3 prints the 8K parameters of the 9-1-5 network beside the
+scores of the 9-5-5 one, whose Mult-Adds these are; CARN's 1592K are of one file for all three scales.
 """
 
 import dataclasses
@@ -25,8 +28,8 @@ class Row:
 
     method: str  # as the table prints it
     thousand_parameters: int | None  # None for bicubic, which has none
-    scores: dict[str, Score]  # on luma, for each of SETS
-    variant: str | None = None  # the row of keras_rfdn.networks.config.VARIANTS that is this network
+    scores: dict[str, Score]  # on luma, for each of SETS, or those that its paper has
+    variant: str  # the row of keras_rfdn.networks.config.VARIANTS that is this network, or bicubic
     giga_mult_adds: float | None = None  # of convolutions, for a 1280x720 output; None where no source tells them
 
 
@@ -46,27 +49,33 @@ class Entry:
 
 _GIGA_MULT_ADDS = {
     "SRCNN": {2: 52.7, 3: 52.7, 4: 52.7},
-    "FSRCNN": {2: 6.0},
+    "FSRCNN": {2: 6.0, 3: 5.0, 4: 4.6},
     "VDSR": {2: 612.6, 3: 612.6, 4: 612.6},
     "DRCN": {2: 17974.3, 3: 17974.3, 4: 17974.3},
+    "LapSRN": {2: 29.9, 4: 149.4},
     "DRRN": {2: 6796.9, 3: 6796.9, 4: 6796.9},
     "MemNet": {2: 2662.4, 3: 2662.4, 4: 2662.4},
+    "SRMDNF": {2: 347.7, 3: 156.4, 4: 89.3},
     "CARN": {2: 222.8, 3: 118.8, 4: 90.9},
     "IMDN": {2: 158.8, 3: 71.5, 4: 40.9},
     "RFDN": {2: 120.9, 3: 54.5, 4: 31.1},
     "RFDN-L": {2: 141.8, 3: 63.8, 4: 36.4},
+    "RLFN": {2: 115.4, 4: 29.8},
+    "BSRN": {4: 19.4},
+    "LKDN": {4: 18.3},
 }
 
 
-def _rows(text, variant, scale=4):
-    """Lines of "method parameters PSNR/SSIM ...", a score for each of SETS -> Rows. variant: a format, or a dict."""
+def _rows(text, variant="{}", *, scale=4):
+    """Lines of "method parameters PSNR/SSIM ...", a score or - for each of SETS -> Rows. variant: a format of names."""
     rows = []
     for method, parameters, *scores in map(str.split, text.strip().splitlines()):
-        pairs = [Score(*map(float, score.split("/"))) for score in scores]
+        pairs = {
+            name: Score(*map(float, score.split("/"))) for name, score in zip(SETS, scores, strict=True) if score != "-"
+        }
         thousands = None if parameters == "-" else int(parameters.removesuffix("K"))
-        ours = variant.get(method) if isinstance(variant, dict) else variant.format(method.lower())
         cost = _GIGA_MULT_ADDS.get(method, {}).get(scale)
-        rows.append(Row(method, thousands, dict(zip(SETS, pairs, strict=True)), ours, cost))
+        rows.append(Row(method, thousands, pairs, variant.format(method.lower()), cost))
     return tuple(rows)
 
 
@@ -93,8 +102,6 @@ TABLE_2 = _rows(
 
 ABLATIONS = {1: TABLE_1, 2: TABLE_2}  # by the paper's number of the table
 
-_OURS = {"IMDN": "imdn", "RFDN": "rfdn", "RFDN-L": "rfdn-l"}
-
 # Table 3, by scale: RFDN among its peers.
 TABLE_3 = {
     2: _rows(
@@ -114,8 +121,7 @@ TABLE_3 = {
         RFDN      534K  38.05/0.9606  33.68/0.9184  32.16/0.8994  32.12/0.9278  38.88/0.9773
         RFDN-L    626K  38.08/0.9606  33.67/0.9190  32.18/0.8996  32.24/0.9290  38.95/0.9773
         """,
-        _OURS,
-        2,
+        scale=2,
     ),
     3: _rows(
         """
@@ -134,8 +140,7 @@ TABLE_3 = {
         RFDN      541K  34.41/0.9273  30.34/0.8420  29.09/0.8050  28.21/0.8525  33.67/0.9449
         RFDN-L    633K  34.47/0.9280  30.35/0.8421  29.11/0.8053  28.32/0.8547  33.78/0.9458
         """,
-        _OURS,
-        3,
+        scale=3,
     ),
     4: _rows(
         """
@@ -154,18 +159,48 @@ TABLE_3 = {
         RFDN      550K  32.24/0.8952  28.61/0.7819  27.57/0.7360  26.11/0.7858  30.58/0.9089
         RFDN-L    643K  32.28/0.8957  28.61/0.7818  27.58/0.7363  26.20/0.7883  30.61/0.9096
         """,
-        _OURS,
-        4,
+        scale=4,
     ),
 }
+
+# Networks that came after RFDN, by scale: RLFN as in its paper's Table 1 (arXiv 2205.07514; without x3 and Manga109),
+# BSRN and LKDN as LKDN's authors have them beside their code. What could not be read at its source is left out.
+LATER = {
+    2: _rows(
+        """
+        RLFN      527K  38.07/0.9607  33.72/0.9187  32.22/0.9000  32.33/0.9299        -
+        """,
+        scale=2,
+    ),
+    3: (),
+    4: _rows(
+        """
+        RLFN      543K  32.24/0.8952  28.62/0.7813  27.60/0.7364  26.17/0.7877        -
+        BSRN      352K  32.35/0.8966  28.73/0.7847  27.65/0.7387  26.27/0.7908  30.84/0.9123
+        LKDN      322K  32.39/0.8979  28.79/0.7859  27.69/0.7402  26.42/0.7965  30.97/0.9140
+        """,
+        scale=4,
+    ),
+}
+
+
+def rows(scale: int) -> tuple[Row, ...]:
+    """All methods at a scale: Table 3, then what came later."""
+    return TABLE_3[scale] + LATER[scale]
+
+
+def row_of(variant: str, scale: int) -> Row | None:
+    """The row that scores of a variant are compared with, or None."""
+    variant = "lapsrn" if variant == "lapsrn-tf" else variant  # the paper's network as others trained it
+    return next((row for row in rows(scale) if row.variant == variant), None)
+
 
 # Table 4: IMDN and RFDN once more, at x4.
 TABLE_4 = _rows(
     """
     IMDN  715K  32.16/0.8940  28.59/0.7812  27.54/0.7350  26.05/0.7841  30.42/0.9074
     RFDN  550K  32.24/0.8953  28.59/0.7814  27.54/0.7355  26.15/0.7868  30.48/0.9080
-    """,
-    _OURS,
+    """
 )
 
 # Table 5: E-RFDN, which is the first, among other entries of the challenge and its baseline.

@@ -29,6 +29,16 @@ class SetResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Timing:
+    """Time that a .tflite file takes for an image, as tflite/benchmark.py measured it."""
+
+    median_ms: float
+    size_bytes: int
+    threads: int
+    lr: tuple[int, int]  # height and width of the image
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
     """Scores of one network, or of bicubic: then what is told of a weight file is None."""
 
@@ -40,6 +50,7 @@ class Result:
     mult_adds: int | None  # of convolutions, for a 1280x720 output; None for a .tflite, whose float row tells
     versions: dict[str, str]  # {package: version} of what computed the scores
     sets: dict[str, SetResult]
+    timing: Timing | None = None  # of a .tflite file, by with_timings
 
     @property
     def label(self) -> str:
@@ -67,12 +78,20 @@ class Report:
             **{name: values[name] for name in COMMON},
             results=tuple(
                 Result(
-                    **{field.name: result[field.name] for field in dataclasses.fields(Result) if field.name != "sets"},
+                    **{name: result[name] for name in _PLAIN_FIELDS},
                     sets={name: _set_result(scores) for name, scores in result["sets"].items()},
+                    timing=_timing(result.get("timing")),
                 )
                 for result in values["results"]
             ),
         )
+
+
+_PLAIN_FIELDS = [field.name for field in dataclasses.fields(Result) if field.name not in ("sets", "timing")]
+
+
+def _timing(values):
+    return values and Timing(**{**values, "lr": tuple(values["lr"])})
 
 
 def _set_result(values):
@@ -91,6 +110,30 @@ def read(path) -> Report:
         return Report.from_json(json.loads(pathlib.Path(path).read_text()))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no JSON file that keras_rfdn.evaluate wrote ({error!r})") from error
+
+
+def with_timings(report: Report, path) -> Report:
+    """Report with the times of its .tflite files, from a JSON file that tflite/benchmark.py wrote.
+
+    A .tflite file is known by its name. Raises UserError when the JSON is no such file, or has none of the report's.
+    """
+    try:
+        measured = json.loads(pathlib.Path(path).read_text())
+        timings = {
+            pathlib.Path(model["model"]).name: Timing(
+                model["latency"]["median_ms"], model["size_bytes"], measured["threads"], tuple(model["lr"])
+            )
+            for model in measured["models"]
+        }
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no JSON file that tflite/benchmark.py wrote ({error!r})") from error
+    results = [
+        dataclasses.replace(result, timing=timings.get(pathlib.Path(result.weights or "").name, result.timing))
+        for result in report.results
+    ]
+    if not any(result.timing for result in results):
+        raise UserError(f"{path} times {', '.join(timings)}, and no result is of these: evaluate the .tflite files")
+    return dataclasses.replace(report, results=tuple(results))
 
 
 def merge(reports: list[Report]) -> Report:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_rfdn.evaluation import plots
-from keras_rfdn.evaluation.reports import Report, Result, SetResult
+from keras_rfdn.evaluation import plots, tables
+from keras_rfdn.evaluation.reports import Report, Result, SetResult, Timing
 from keras_rfdn.evaluation.scoring import Score
 
 SCORES = SetResult("Set5", 32.16, 0.8946, {str(i): Score(32.16, 0.8946) for i in range(5)})
@@ -17,16 +17,23 @@ def report(result=E_RFDN, protocol="y"):
 
 
 def test_points_are_the_published_and_ours():
-    parameters = plots.points(report(), "parameters", "Set5")
+    parameters = tables.points(report(), "parameters", "Set5")
     assert ("IMDN", "published", 715_000, 32.21) in parameters
     assert parameters[-1] == ("e-rfdn", "here", 433_448, 32.16)
-    mult_adds = plots.points(report(), "mult_adds", "Set5")
+    mult_adds = tables.points(report(), "mult_adds", "Set5")
     assert ("CARN", "published", pytest.approx(90.9e9), 32.13) in mult_adds
     # Without parameters (bicubic), without Mult-Adds (IDN): not there.
     assert "Bicubic" not in {method for method, *_ in parameters}
     assert {"Bicubic", "IDN"}.isdisjoint(method for method, *_ in mult_adds)
     equal = dataclasses.replace(E_RFDN, sets={"Set5": dataclasses.replace(SCORES, psnr=float("inf"))})
-    assert [source for _, source, _, _ in plots.points(report(equal), "parameters", "Set5")][-1] == "published"
+    assert [source for _, source, _, _ in tables.points(report(equal), "parameters", "Set5")][-1] == "published"
+
+
+def test_latency_is_of_those_that_were_timed(tmp_path):
+    timed = dataclasses.replace(E_RFDN, sha256="timed", timing=Timing(129.0, 213_400, 2, (180, 320)))
+    both = dataclasses.replace(report(), results=(E_RFDN, timed))
+    assert tables.points(both, "latency_ms", "Set5") == [("e-rfdn (timed)", "here", 129.0, 32.16)]
+    assert tmp_path / "figure_latency_ms.png" in plots.save(both, tmp_path / "figure")
 
 
 def test_pictures(tmp_path):

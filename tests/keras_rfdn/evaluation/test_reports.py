@@ -59,3 +59,27 @@ def test_what_does_not_compare_is_refused(result, report):
         reports.merge([report(result()), report(result(), scale=2)])
     with pytest.raises(ValueError, match="Set5 are of different images"):
         reports.merge([report(result()), report(result("imdn", sets=[("Set5", 2, 31.0)]))])
+
+
+TIMES = {
+    "threads": 2,
+    "models": [{"model": "a/rfdn.tflite", "size_bytes": 9, "lr": [180, 320], "latency": {"median_ms": 5.5}}],
+}
+
+
+def test_times_of_tflite_files(tmp_path, result, report):
+    (tmp_path / "times.json").write_text(json.dumps(TIMES))
+    timed = dataclasses.replace(result(), weights="elsewhere/rfdn.tflite")
+    one = reports.with_timings(report(result("imdn"), timed), tmp_path / "times.json")
+    assert [r.timing for r in one.results] == [None, reports.Timing(5.5, 9, 2, (180, 320))]
+    files.write_json(tmp_path / "a.json", one.to_json())
+    assert reports.read(tmp_path / "a.json") == one
+
+
+def test_times_of_nothing_that_was_measured_are_refused(tmp_path, result, report):
+    (tmp_path / "times.json").write_text(json.dumps(TIMES))
+    with pytest.raises(ValueError, match=r"times rfdn\.tflite, and no result is of these"):
+        reports.with_timings(report(result()), tmp_path / "times.json")
+    (tmp_path / "b.json").write_text(json.dumps(report(result()).to_json()))
+    with pytest.raises(ValueError, match=r"b\.json is no JSON file that tflite/benchmark\.py wrote"):
+        reports.with_timings(report(result()), tmp_path / "b.json")
