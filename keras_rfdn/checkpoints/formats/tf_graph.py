@@ -1,5 +1,6 @@
 """TensorFlow's frozen graphs (.pb) in NumPy: the constants of a GraphDef. No operation of the graph is run."""
 
+import math
 import re
 
 import tensorflow as tf
@@ -8,6 +9,7 @@ from keras_rfdn.data.system.errors import UserError
 
 # The first node: its length in bytes, its name, and its operation, which begins with a capital.
 FIRST_NODE = re.compile(rb"\n[\x80-\xff]*[\x00-\x7f]\n[\x01-\x7f][ -~]+\x12[\x01-\x7f][A-Z]", re.DOTALL)
+MOST_NUMBERS = 2**28  # in one constant
 
 
 def recognises(path, head):
@@ -21,6 +23,13 @@ def read(path):
         content = file.read()
     try:
         graph = tf.compat.v1.GraphDef.FromString(content)
-        return {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+        return {node.name: _array(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
     except Exception as error:  # whatever the parser met, or a tensor without its numbers
         raise UserError(f"{path} is not a graph as TensorFlow writes it ({error})") from error
+
+
+def _array(tensor):
+    # One number may stand for all: without a limit a file of few bytes could fill the memory.
+    if math.prod(dim.size for dim in tensor.tensor_shape.dim) > MOST_NUMBERS:
+        raise UserError(f"a constant of more than {MOST_NUMBERS:,} numbers")
+    return tf.make_ndarray(tensor)

@@ -79,6 +79,15 @@ def test_networks_are_found(name, scales):
         author_weights.identify(state)
 
 
+def test_srcnns_taps_go_down_the_columns():
+    state = random_state("srcnn", 2)
+    model = author_weights.build(author_weights.identify(state, 2))
+    kernels = [model.get_layer(f"conv{i}").kernel.numpy() for i in (1, 2, 3)]
+    assert kernels[0][2, 5, 0, 40] == state["weights_conv1"][2 + 9 * 5, 40]
+    assert kernels[1][1, 3, 50, 20] == state["weights_conv2"][50, 1 + 5 * 3, 20]
+    assert kernels[2][4, 2, 30, 0] == state["weights_conv3"][30, 4 + 5 * 2]
+
+
 def test_lapsrn_of_two_levels_serves_x3():
     state = random_state("lapsrn-tf", 4)
     assert author_weights.identify(state, 3).config == variant("lapsrn-tf", 3)

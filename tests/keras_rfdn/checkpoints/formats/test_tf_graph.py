@@ -1,11 +1,14 @@
 """Reading frozen graphs, made here by TensorFlow."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_rfdn.checkpoints import formats
 from keras_rfdn.checkpoints.formats import tf_graph
+from keras_rfdn.data.system.errors import UserError
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 1, 4)
 
@@ -35,13 +38,27 @@ def test_a_file_cut_short_is_refused(path, left):
         tf_graph.read(path)
 
 
-def test_a_tensor_without_its_numbers_is_refused(path):
+@pytest.mark.parametrize(
+    ("name", "size", "match"), [("kernel", 3, "is not a graph"), ("bias", 2**40, "more than 268,435,456 numbers")]
+)
+def test_a_tensor_of_other_numbers_than_its_own_is_refused(path, name, size, match):
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    kernel = next(node for node in graph.node if node.name == "kernel").attr["value"].tensor
-    kernel.tensor_shape.dim[0].size = 3
+    tensor = next(node for node in graph.node if node.name == name).attr["value"].tensor
+    tensor.tensor_shape.dim[0].size = size
     path.write_bytes(graph.SerializeToString())
-    with pytest.raises(ValueError, match=r"g\.pb is not a graph"):
+    with pytest.raises(ValueError, match=rf"g\.pb .*{match}"):
         tf_graph.read(path)
+
+
+def test_damaged_files_raise_nothing_else(path, rng):
+    content = path.read_bytes()
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            tf_graph.read(path)
 
 
 @pytest.mark.parametrize(
