@@ -20,7 +20,7 @@ def write_summary(trainer: Trainer, recipe: str | None = None) -> dict:
         "variant": name_of(trainer.model_config),
         "scale": scale,
         "recipe": recipe,
-        "parameters": trainer.model.count_params(),
+        "parameters": trainer.float_model.count_params(),  # as it runs: branches of a training are merged
         "steps": records[-1]["step"],
         "hours": records[-1]["hours"],
         "best_psnr_y": best["psnr_y"],

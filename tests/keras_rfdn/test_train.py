@@ -18,7 +18,7 @@ from keras_rfdn.data.sources import folders
 from keras_rfdn.data.streams import pipeline
 from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.evaluation import metrics
-from keras_rfdn.networks.config import VARIANTS, ModelConfig
+from keras_rfdn.networks.config import VARIANTS, ModelConfig, ZooConfig
 from keras_rfdn.train import TrainConfig
 from keras_rfdn.training import loop, recipes, workdir
 from keras_rfdn.training.trainer import DivergedError, Trainer
@@ -267,6 +267,13 @@ def test_sigterm_saves_and_exits_cleanly(start_training, tmp_path):
     assert again.wait() == 0
     assert f"resumed at step {step}" in again.text()
     assert checkpoint.about(tmp_path / "run" / checkpoint.LAST)[1]["step"] == 18
+
+
+def test_a_network_of_the_zoo(config):
+    train.main(dataclasses.replace(config, variant="efdn", steps=1, validate_every=1))
+    folder = pathlib.Path(config.workdir)
+    assert checkpoint.about(folder / checkpoint.BEST)[0] == ZooConfig("efdn", 2)
+    assert json.loads((folder / "summary.json").read_text())["parameters"] == 260_604  # branches merged
 
 
 def test_a_recipe_may_start_from_anothers_weights(config, monkeypatch, tmp_path, finished):
