@@ -13,11 +13,12 @@ def drrn(x, config):
     """Deep recursive residual network B1U25 (section 3.2 and Figure 3): pre-activated units of two shared
     convolutions, each added to the features before the first, change the luma of the bicubic image.
 
-    Without batch normalization and biases, as in the weights to be had (github.com/jt827859032/DRRN-pytorch). Layers
-    carry their names.
+    As github.com/jt827859032/DRRN-pytorch has it, whose names layers carry and whose weights are to be had: without
+    batch normalization and biases, and with the features before the first unit activated, because its ReLU works in
+    place. Without that its weights give the bicubic image and no more.
     """
     colours = bicubic(x, config.scale)
-    x = first = conv(relu(luma(colours)), CHANNELS, 3, name="input", **OPTIONS)
+    x = first = relu(conv(relu(luma(colours)), CHANNELS, 3, name="input", **OPTIONS))
     unit = [keras.layers.Conv2D(CHANNELS, 3, padding="same", name=name, **OPTIONS) for name in ("conv1", "conv2")]
     for _ in range(UNITS):
         for convolution in unit:
