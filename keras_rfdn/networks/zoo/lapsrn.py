@@ -28,7 +28,7 @@ def lapsrn(x, config):
             features = lrelu(he_conv(features, 64, name=f"level{level}_conv{i}"), SLOPE)
         features = lrelu(doubled(features, 64, 3, "he_normal", name=f"level{level}_upconv"), SLOPE)
         residual = he_conv(features, 1, name=f"level{level}_residual_conv", dtype="float32")
-        image = doubled(image, 1, 4, bilinear, name=f"level{level}_img_up", use_bias=False, dtype="float32")
+        image = doubled(image, 1, 4, bilinear(), name=f"level{level}_img_up", use_bias=False, dtype="float32")
         image = keras.layers.Add(dtype="float32", name=f"level{level}_output")([image, residual])
     return with_luma(bicubic(x, config.scale), three_quarters(image) if config.scale == 3 else image)
 
@@ -49,10 +49,10 @@ def doubled(x, filters, kernel_size, initializer, *, name, **options):
     )(x)
 
 
-def bilinear(shape, dtype=None):
-    """Initializer of a 4x4 deconvolution [4, 4, 1, 1] that interpolates."""
+def bilinear():
+    """Initializer of a 4x4 deconvolution of stride 2 that interpolates."""
     taps = np.array([1, 3, 3, 1]) / 4
-    return tf.constant(np.outer(taps, taps).reshape(shape), dtype)
+    return keras.initializers.Constant(np.outer(taps, taps).ravel().tolist())
 
 
 def three_quarters(x):

@@ -52,7 +52,7 @@ def test_deconvolutions_are_cropped_as_the_authors_do(kernel_size, first):
 
 def test_the_image_begins_as_bilinear():
     x = np.random.default_rng(0).random((1, 6, 7, 1), np.float32)
-    y = doubled(x, 1, 4, bilinear, name="up")
+    y = doubled(x, 1, 4, bilinear(), name="up")
     expected = tf.image.resize(x, (12, 14), "bilinear")
     np.testing.assert_allclose(y[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-6)
 
