@@ -37,7 +37,7 @@ class Exporter:
     @functools.cached_property
     def folded(self):
         """Keras model of fixed size, without Rescaling layers."""
-        return fold_value_range(self.model, self.config, height=self.height, width=self.width)
+        return fold_value_range(self.model, height=self.height, width=self.width)
 
     @functools.cached_property
     def torch(self):
@@ -123,7 +123,7 @@ def write_tflite(precision, exporter):
     path = exporter.folder / f"{precision}.tflite"
     size = {"height": exporter.height, "width": exporter.width}
     images = exporter.images if precision in converter.CALIBRATED else ()
-    path.write_bytes(converter.convert(exporter.model, exporter.config, precision, **size, images=images))
+    path.write_bytes(converter.convert(exporter.model, precision, **size, images=images))
     return path
 
 

@@ -1,9 +1,10 @@
-"""Trained weights -> TFLite:
+"""Trained weights, or a Keras model of your own -> TFLite:
 
 python tflite/convert.py --int8                        the newest run, fully integer, uint8 pixels in and out
 python tflite/convert.py --int8 --accurate             less is lost, and it takes about 1.14 times as long
 python tflite/convert.py --int8 --npu                  the same bytes out, of operators that more NPUs take
 python tflite/convert.py --precision int16x8           integer too, activations of 16 bits, for NPUs
+python tflite/convert.py --int8 --weights own.keras    any functional network from RGB to RGB (docs/int8.md)
 python tflite/convert.py --precision float16 --weights FILE      half-size weights
 """
 
@@ -17,12 +18,11 @@ from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.data.system.progress import heartbeat, track
-from keras_rfdn.networks.config import name_of
 from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
-    from keras_rfdn.checkpoints import checkpoint, pretrained
-    from keras_rfdn.tflite.conversion import converter, npu
+    from keras_rfdn.checkpoints import pretrained
+    from keras_rfdn.tflite.conversion import converter, npu, source
     from keras_rfdn.tflite.inspection import description, targets
     from keras_rfdn.tflite.quantization import calibration, folding, mixed_precision, post_training
 
@@ -37,7 +37,8 @@ class ConvertConfig:
     # out; int16x8: int16 activations, int16 in and out, 128 times 0..255, slow on CPUs.
     precision: str | None = choice(*PRECISIONS, default=None)
     int8: bool = False  # short for --precision int8
-    # Weight file, workdir or released .pth; by default the newest run or pretrained.
+    # Weight file, workdir, released weights, or a functional Keras model of your own, .keras or .h5 (docs/int8.md); by
+    # default the newest run or pretrained.
     weights: str | None = None
     variant: str | None = None  # a row of VARIANTS in keras_rfdn/networks/config.py
     scale: int | None = None  # 2, 3 or 4
@@ -55,35 +56,35 @@ def main(config):
     """Writes the .tflite and returns its path. Raises UserError for options that contradict each other."""
     check_fields(config)
     precision, (height, width) = _precision(config), parse_shape(config.shape)
-    weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
-    model, model_config = checkpoint.load(weights)
-    check_open_size(height, model_config)
+    loaded = source.load(config.weights, variant=config.variant, scale=config.scale)
+    model, weights = loaded.model, loaded.path
+    check_open_size(height, model)
     variant = ("_mixed" if config.max_drop_db is not None else "") + ("_npu" if config.npu else "")
-    name = f"{name_of(model_config)}_x{model_config.scale}_{precision}{variant}{shape_suffix(height, width)}.tflite"
+    name = f"{loaded.name}_x{loaded.scale}_{precision}{variant}{shape_suffix(height, width)}.tflite"
     # Not into the package, where the pretrained weights are.
     folder = pathlib.Path() if weights.parent == pretrained.FOLDER else weights.parent
     out = pathlib.Path(config.out or folder / name)
     logging.info("%s (%s) -> %s", weights, name, out)
     if precision not in converter.CALIBRATED:
         with heartbeat("converting"):
-            content = converter.convert(model, model_config, precision, height=height, width=width)
+            content = converter.convert(model, precision, height=height, width=width)
     else:
         if not config.calibration:
             logging.info("calibrating on the sample set; --calibration FOLDER takes images like those to upscale")
-        pairs = calibration.source(config.calibration, model_config.scale)
+        pairs = calibration.source(config.calibration, loaded.scale)
         images = converter.calibration_images(pairs, precision, height, width)
         images = list(track(images, "calibration images"))
         if config.max_drop_db is None:
             with heartbeat("converting"):
                 content = converter.convert(
-                    model, model_config, precision, height=height, width=width, images=images, accurate=config.accurate
+                    model, precision, height=height, width=width, images=images, accurate=config.accurate
                 )
         else:
-            network = folding.fold_value_range(model, model_config, batch=None)
+            network = folding.fold_value_range(model, batch=None)
             content = _mixed(config, network, pairs, images, height, width)
     if config.npu:
         content = npu.for_npu(content)
-    converter.write(content, out, name=f"{name_of(model_config)} x{model_config.scale}, {precision}{variant}")
+    converter.write(content, out, name=f"{loaded.name} x{loaded.scale}, {precision}{variant}")
     print(description.table([out.name], [description.describe(out)]))
     if config.npu:
         print(f"\n{targets.table([out.name], [targets.verdicts(out)])}")

@@ -17,14 +17,14 @@ import pathlib
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
-from keras_rfdn.networks.config import SMALLEST_INPUT, name_of
+from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.streams import pipeline
     from keras_rfdn.evaluation import scoring
-    from keras_rfdn.tflite.conversion import converter
+    from keras_rfdn.tflite.conversion import converter, source
     from keras_rfdn.tflite.finetuning import tuner
     from keras_rfdn.tflite.inspection import description
     from keras_rfdn.tflite.quantization import folding
@@ -64,19 +64,16 @@ def main(config):
     """Fine-tunes, writes the .tflite and returns its path, or None where a signal stopped it before the end."""
     check_fields(config)
     height, width = parse_shape(config.shape)
-    weights = checkpoint.resolve(config.weights, variant=config.variant, scale=config.scale)
-    model, model_config = checkpoint.load(weights)
-    check_open_size(height, model_config)
-    name = f"{name_of(model_config)}_x{model_config.scale}"
+    loaded = source.load(config.weights, variant=config.variant, scale=config.scale)
+    check_open_size(height, loaded.model)
+    name = f"{loaded.name}_x{loaded.scale}"
     folder = pathlib.Path(config.workdir or checkpoint.RUNS / f"qat-{name.replace('_', '-')}")
     out = pathlib.Path(config.out or folder / f"{name}_int8{shape_suffix(height, width)}.tflite")
     with workdir.locked(folder, config, resumable=RESUMABLE):
-        train, valid = pipeline.sources(
-            config.data, model_config.scale, valid=config.valid, valid_images=config.valid_images
-        )
-        valid = scoring.measurable(pipeline.validation_images(valid, config.valid_images), model_config.scale)
+        train, valid = pipeline.sources(config.data, loaded.scale, valid=config.valid, valid_images=config.valid_images)
+        valid = scoring.measurable(pipeline.validation_images(valid, config.valid_images), loaded.scale)
         pairs = pipeline.cache(train, config.cache, smallest=config.patch)
-        teacher = folding.fold_value_range(model, model_config, batch=None)
+        teacher = folding.fold_value_range(loaded.model, batch=None)
         quantized = tuner.calibrate(teacher, pairs, folder, accurate=config.accurate, seed=config.seed)
         fields = (field.name for field in dataclasses.fields(tuner.TunerSettings))
         settings = tuner.TunerSettings(**{field: getattr(config, field) for field in fields})
@@ -84,7 +81,7 @@ def main(config):
         if best is None:
             return None
         content = converter.convert_quantized(best, height=height, width=width)
-        converter.write(content, out, name=f"{name_of(model_config)} x{model_config.scale}, int8")
+        converter.write(content, out, name=f"{loaded.name} x{loaded.scale}, int8")
     print(description.table([out.name], [description.describe(content)]))
     return out
 

@@ -13,12 +13,10 @@ from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
-from keras_rfdn.networks.config import name_of
 
 with lazy_imports():
-    from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.sources import folders
-    from keras_rfdn.tflite.conversion import converter
+    from keras_rfdn.tflite.conversion import converter, source
     from keras_rfdn.tflite.inspection import sensitivity_plot
     from keras_rfdn.tflite.quantization import calibration, folding, post_training, sensitivity
 
@@ -55,17 +53,16 @@ class SensitivityReport:
 def main(config):
     """Prints tables and returns the SensitivityReport that --json writes."""
     check_fields(config)
-    weights = checkpoint.resolve(config.weights)
-    model, model_config = checkpoint.load(weights)
-    pairs = calibration.source(config.calibration, model_config.scale)
+    loaded = source.load(config.weights)
+    pairs = calibration.source(config.calibration, loaded.scale)
     images = converter.calibration_images(pairs, "int8", None, None)
-    network = folding.fold_value_range(model, model_config, batch=None)
+    network = folding.fold_value_range(loaded.model, batch=None)
     quantized = post_training.quantize(network, images, accurate=config.accurate)
-    data = folders.find_pairs(config.data, model_config.scale)
+    data = folders.find_pairs(config.data, loaded.scale)
     analysis = sensitivity.SensitivityAnalysis(quantized, data, images=config.images)
     report = SensitivityReport(
-        weights=str(weights),
-        variant=name_of(model_config),
+        weights=str(loaded.path),
+        variant=loaded.name,
         data=config.data,
         accurate=config.accurate,
         images=tuple(analysis.measured),

@@ -23,8 +23,8 @@ from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 
 with lazy_imports():
-    from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.sources import folders
+    from keras_rfdn.tflite.conversion import source
     from keras_rfdn.tflite.inspection import comparison
     from keras_rfdn.upscaling import keras_upscalers, litert, tiling
 
@@ -66,11 +66,11 @@ def main(config):
     """
     check_fields(config)
     model = litert.Model(config.model, threads=config.threads, xnnpack=config.xnnpack)
-    weights = checkpoint.resolve(config.weights, scale=None if config.weights else model.scale)
-    keras_model, keras_config = checkpoint.load(weights)
-    if model.scale != keras_config.scale:
+    loaded = source.load(config.weights, scale=None if config.weights else model.scale)
+    keras_model, weights = loaded.model, loaded.path
+    if model.scale != loaded.scale:
         raise UserError(
-            f"{config.model} enlarges {model.scale} times and {weights} {keras_config.scale} times; "
+            f"{config.model} enlarges {model.scale} times and {weights} {loaded.scale} times; "
             f"name the --weights that it was made from"
         )
     functions = (

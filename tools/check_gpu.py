@@ -77,7 +77,7 @@ def main(config):
                 content = reshaping.reshape(litert.read_bytes(pretrained.int8(name)), SIDE, SIDE)
             else:
                 loaded = checkpoint.load(pretrained.named(name))
-                content = converter.convert(*loaded, precision, height=SIDE, width=SIDE)
+                content = converter.convert(loaded[0], precision, height=SIDE, width=SIDE)
             path.write_bytes(content)
             rows.append(check(path, config.images, driver))
     print(f"{driver.name}, tiles of {SIDE}x{SIDE}, {config.images}: GPU against CPU in grey levels, PSNR in dB")

@@ -81,7 +81,7 @@ def test_int8_is_integer_throughout_and_its_pixels_are_grey_levels(converted, ti
 def test_int8_is_nearer_to_float_than_the_converter_s_default(tiny_model, tiny_upscale, converted):
     pairs = [(str(seed), sample.dead_leaves(60, seed=seed), None) for seed in (3, 4)]
     images = list(converter.calibration_images(pairs, "int8_plain", 32, 40))
-    plain = converter.convert(tiny_model, TINY, "int8_plain", height=32, width=40, images=images)
+    plain = converter.convert(tiny_model, "int8_plain", height=32, width=40, images=images)
     wanted = tiny_upscale(LR)
     files = converted("int8"), plain
     ours, theirs = (metrics.psnr(resizable.ResizableModel(file)(LR), wanted, shave=0) for file in files)
@@ -131,7 +131,7 @@ def test_an_int16_grey_level_is_128_steps(converted):
 def test_int16x8_takes_the_papers_attention(tmp_path):
     config = ModelConfig("rfdb", channels=8, num_blocks=1, attention="cca", reduction=4, scale=2)
     model = models.build(config)
-    content = converter.convert(model, config, "int16x8", height=32, width=40, images=[LR])
+    content = converter.convert(model, "int16x8", height=32, width=40, images=[LR])
     found = description.describe(content)
     assert found.float_operators == {}
     assert not {"SQRT", "SQUARED_DIFFERENCE"} & found.operators.keys()
@@ -151,7 +151,7 @@ def test_weights_are_stored_in_the_precision_asked_for(converted):
 def test_dynamic_stores_int8_weights():
     """LiteRT's converter leaves weights below 1024 numbers as they are, and with them all of the tiny model's."""
     config = ModelConfig("rfdb", channels=16, num_blocks=1, attention="esa", reduction=4, scale=2)
-    content = converter.convert(models.build(config), config, "dynamic", height=20, width=20)
+    content = converter.convert(models.build(config), "dynamic", height=20, width=20)
     assert description.describe(content).constants["int8"] == 6  # the 3x3 kernels outside the attention
 
 

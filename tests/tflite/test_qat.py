@@ -89,7 +89,7 @@ def test_a_run_ends_in_an_integer_file_that_agrees_with_the_network(tuned, small
 
 
 def test_it_starts_from_what_convert_makes_and_reads_that_back(small_weights, photographs, tmp_path, monkeypatch):
-    model = fold_value_range(*checkpoint.load(small_weights), batch=None)
+    model = fold_value_range(checkpoint.load(small_weights)[0], batch=None)
     pairs = [(lr, hr) for _, lr, hr in folders.find_pairs(photographs, 2)]
     asked = []
     original = tuner.quantize
@@ -139,7 +139,7 @@ def test_a_finished_run_gives_further_files(tuned, settings, monkeypatch):
 
 def test_training_lowers_the_loss(small_weights, photographs, rng, tmp_path):
     """On one batch, from weights that were disturbed, and in every layer."""
-    model = fold_value_range(*checkpoint.load(small_weights), batch=None)
+    model = fold_value_range(checkpoint.load(small_weights)[0], batch=None)
     pairs = [(lr, hr) for _, lr, hr in folders.find_pairs(photographs, 2)]
     valid = [("", *pair) for pair in pairs[:1]]
     quantized = tuner.calibrate(model, pairs, tmp_path, accurate=False, seed=0)

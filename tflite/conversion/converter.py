@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
-from keras_rfdn.networks.config import SMALLEST_INPUT, ModelConfig
+from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.conversion import file_metadata
 from keras_rfdn.tflite.conversion.int16 import for_int16
 from keras_rfdn.tflite.conversion.output_range import INT16_STEPS, set_output_to_pixels
@@ -76,7 +76,6 @@ CALIBRATED = {"int8", "int8_plain", "int16x8"}
 
 def convert(
     model: keras.Model,
-    config: ModelConfig,
     precision: str,
     *,
     height: int | None = None,
@@ -84,16 +83,16 @@ def convert(
     images: Iterable[np.ndarray] = (),
     accurate: bool = False,
 ) -> bytes:
-    """Convert a Keras model from models.build(config) to the bytes of a .tflite file.
+    """Convert a functional Keras model, float32 RGB 0..255 in and out, to the bytes of a .tflite file.
 
     precision: key of PRECISIONS. height, width: the fixed LR size, or None for any. images: of the CALIBRATED only,
     from calibration_images. accurate: int8 only, as for quantize. Input and output are RGB 0..255: float32; for int8
     and int8_plain uint8 with scale 1 and zero point 0; for int16x8 int16 with scale 1/128.
     """
     if precision == "int8":
-        quantized = quantize(fold_value_range(model, config, batch=None), images, accurate=accurate)
+        quantized = quantize(fold_value_range(model, batch=None), images, accurate=accurate)
         return convert_quantized(quantized, height=height, width=width)
-    network = fold_value_range(model, config, height=height, width=width)
+    network = fold_value_range(model, height=height, width=width)
     if precision == "int16x8":
         network = for_int16(network)
     content = _to_tflite(network, precision, images)

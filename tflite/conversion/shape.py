@@ -1,7 +1,7 @@
 """Input shape of a .tflite file, as a flag says it and as a file's name shows it."""
 
 from keras_rfdn.data.system.errors import UserError
-from keras_rfdn.networks.config import SMALLEST_INPUT, ModelConfig, name_of
+from keras_rfdn.networks.config import SMALLEST_INPUT
 
 
 def parse_shape(shape: str) -> tuple[int | None, int | None]:
@@ -19,16 +19,17 @@ def parse_shape(shape: str) -> tuple[int | None, int | None]:
     return height, width
 
 
-def check_open_size(height: int | None, config: ModelConfig) -> None:
-    """Raise UserError for a file of open size (height None) of a network that resizes inside, as ESA does.
+def check_open_size(height: int | None, model) -> None:
+    """Raise UserError for a file of open size (height None) of a Keras model that resizes inside, as ESA does.
 
     The resize's size would be worked out in the graph, for which LiteRT 2.3's CompiledModel gives too small a buffer
     and crashes.
     """
-    if height is None and config.attention == "esa":
+    resizing = [layer.name for layer in model.submodules if type(layer).__name__ == "ResizeLike"]
+    if height is None and resizing:
         raise UserError(
-            f"{name_of(config)}'s ESA resizes inside, and with an open size LiteRT's CompiledModel crashes; "
-            f"fix a shape, and make others of that file by tflite/reshape.py"
+            f"{model.name} resizes inside ({resizing[0]}; ESA does), and with an open size LiteRT's CompiledModel "
+            f"crashes; fix a shape, and make others of that file by tflite/reshape.py"
         )
 
 

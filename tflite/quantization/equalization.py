@@ -17,7 +17,7 @@ from tf_keras import layers
 
 from keras_rfdn.networks.layers import PixelShuffle, ResizeLike, Split
 from keras_rfdn.tflite.quantization import graph, im2col_skip
-from keras_rfdn.tflite.quantization.int8_ops import Requantize, Sqrt, SquaredDifference
+from keras_rfdn.tflite.quantization.int8_ops import WITH_ONE, MirrorPad, Requantize, Rsqrt, Sqrt, SquaredDifference
 from keras_rfdn.tflite.quantization.scheme import Scheme, output_tensor
 from keras_rfdn.tflite.quantization.tensor_statistics import TensorStatistics
 
@@ -50,9 +50,13 @@ def equalize(
 def rescale(model, groups, factors):
     """Multiply each channel by its group's factor, by the weights of convolutions, in place; the output stays."""
     for layer in graph.convolutions(model):
-        kernel, bias = layer.get_weights()
+        kernel, bias = graph.kernel_of(layer)
         inputs, outputs = factors[groups.inputs[layer.name]], factors[groups.outputs[layer.name]]
-        layer.set_weights([kernel / inputs[:, None] * outputs, bias * outputs])
+        if _holds_squares(graph.parents(layer)[0]):
+            inputs = inputs**2
+        # [input channels of a group, output channels]: the factor of what each number is multiplied with.
+        taken = np.repeat(inputs.reshape(graph.groups_of(layer), -1).T, len(bias) // graph.groups_of(layer), axis=1)
+        layer.set_weights(graph.weights_of(layer, kernel / taken * outputs, bias * outputs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +78,10 @@ class ChannelGroups:
         inputs, outputs, one_sided = {}, {}, [FIXED]
 
         def call(layer, taken):
-            if isinstance(layer, layers.Conv2D):
+            if isinstance(layer, graph.CONVOLUTIONS):
                 inputs[layer.name] = taken
-                kept = layer.name == im2col_skip.IM2COL  # copies of pixels
-                given = [FIXED] * layer.filters if kept else list(itertools.islice(numbers, layer.filters))
+                count = layer.output_shape[-1]
+                given = [FIXED] * count if _keeps_values(layer) else list(itertools.islice(numbers, count))
             else:
                 given = _passed_on(layer, taken, sets)
             if isinstance(layer, POSITIVE):
@@ -94,9 +98,21 @@ class ChannelGroups:
 
 
 def _holds_squares(layer):
-    return any(isinstance(of, SquaredDifference) for of in (layer, *graph.parents(layer))) and not isinstance(
-        layer, Sqrt
-    )
+    """Whether a layer's channels have their factors squared."""
+    if _is_square(layer):
+        return True
+    return isinstance(layer, layers.GlobalAveragePooling2D) and _is_square(graph.parents(layer)[0])
+
+
+def _is_square(layer):
+    taken = graph.parents(layer) if isinstance(layer, layers.Multiply) else ()
+    return isinstance(layer, SquaredDifference) or (len(taken) == 2 and taken[0] is taken[1])
+
+
+def _keeps_values(layer):
+    """Whether a layer's result must stay at its scale: pixels, or what a reciprocal root is taken of."""
+    copies_pixels = layer.name == im2col_skip.IM2COL or WITH_ONE in layer.name
+    return copies_pixels or isinstance(graph.only_reader(layer), Rsqrt)
 
 
 def _passed_on(layer, taken, sets):
@@ -108,19 +124,27 @@ def _passed_on(layer, taken, sets):
             return [taken[: layer.first], taken[layer.first :]]
         case ResizeLike():
             return taken[0]
-        case layers.Add() | SquaredDifference():
-            return [sets.unite(*summands) for summands in zip(*taken, strict=True)]
+        case layers.Add() | layers.Subtract() | SquaredDifference():
+            channels = max(map(len, taken))
+            wide = [ids * channels if len(ids) == 1 else ids for ids in taken]
+            return [sets.unite(*summands) for summands in zip(*wide, strict=True)]
+        case layers.Multiply() if _is_square(layer):
+            return taken[0]
         case layers.Multiply():
-            x, gate = taken
+            x, gate = sorted(taken, key=len, reverse=True)
             sets.unite(FIXED, *gate)
             return x
-        case layers.Activation():
+        case layers.Activation() | Rsqrt():
             sets.unite(FIXED, *taken)
             return taken
         case PixelShuffle():
-            sets.unite(FIXED, *taken)
-            return [FIXED] * (len(taken) // layer.scale**2)
-    assert isinstance(layer, (*POSITIVE, layers.UpSampling2D, Requantize)), f"no rule for {layer}"
+            each = np.reshape(
+                taken, (getattr(layer, "groups", 1), layer.scale**2, -1)
+            )  # GroupedPixelShuffle has groups
+            return [sets.unite(*each[i, :, j].tolist()) for i, j in np.ndindex(each.shape[0], each.shape[2])]
+    assert isinstance(layer, (*POSITIVE, layers.UpSampling2D, layers.ZeroPadding2D, MirrorPad, Requantize)), (
+        f"no rule for {layer}"
+    )
     return taken
 
 
@@ -183,6 +207,18 @@ def _extent(tensor):
     """
     low, high = np.minimum(tensor.low, 0), np.maximum(tensor.high, 0)
     return low, np.maximum(high, 0.01 * np.maximum(high, -low).max())
+
+
+def noise_by_tensor(scheme: Scheme, statistics: dict[str, TensorStatistics]) -> dict[str, float]:
+    """{tensor: mean square of what rounding it adds to the output}, as equalize minimizes their sum."""
+    result = {}
+    for names in scheme.groups().values():
+        seen = [name for name in names if name in statistics]
+        if seen:
+            ends = [_extent(statistics[name]) for name in seen]
+            step = (max(high.max() for _, high in ends) - min(low.min() for low, _ in ends)) / 255
+            result |= {n: step**2 / 12 * statistics[n].sensitivity.sum() * scheme.is_rounded(n) for n in seen}
+    return result
 
 
 def _noise(scheme, groups, statistics, signs):

@@ -26,12 +26,15 @@ def gptq(model: keras.Model, images: Iterable[np.ndarray]) -> dict[str, np.ndarr
     moments = _input_moments(model, images)
     absmax = {}
     for layer in graph.convolutions(model):
-        kernel, bias = layer.get_weights()
-        mean, covariance = moments[layer.name]
-        flat = kernel.reshape(len(mean), -1)
-        absmax[layer.name] = np.maximum(np.abs(flat).max(axis=0), np.float32(1e-20))
-        rounded = _round(flat.astype(np.float64), absmax[layer.name] / 127, covariance)
-        layer.set_weights([rounded.reshape(kernel.shape), bias + mean @ (flat - rounded)])
+        kernel, bias = graph.kernel_of(layer)
+        absmax[layer.name] = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), np.float32(1e-20))
+        groups = np.split(np.arange(len(bias)), graph.groups_of(layer))
+        for outputs, mean, covariance in zip(groups, *moments[layer.name], strict=True):
+            flat = kernel[..., outputs].reshape(len(mean), -1)
+            rounded = _round(flat.astype(np.float64), absmax[layer.name][outputs] / 127, covariance)
+            kernel[..., outputs] = rounded.reshape(kernel[..., outputs].shape)
+            bias[outputs] += mean @ (flat - rounded)
+        layer.set_weights(graph.weights_of(layer, kernel, bias))
     return absmax
 
 
@@ -50,37 +53,57 @@ def _round(kernel, step_sizes, covariance):
 
 
 def _input_moments(model, images):
-    """{convolution: (mean [k], covariance [k, k])} of its inputs, k = height * width * channels of its kernel."""
+    """{convolution: (means [groups, k], covariances [groups, k, k])} of its inputs, k = height * width * channels of its
+    kernel.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)], autograph=False)
     def sums(image):
         found = {}
 
         def call(layer, inputs):
-            if isinstance(layer, keras.layers.Conv2D):
+            if isinstance(layer, graph.CONVOLUTIONS):
                 patches = _patches(layer, inputs)
                 # Squares of what is left of a large mean: float32 would lose a small variance in the mean's own square.
-                centre = tf.reduce_mean(patches, axis=0)
-                rest = patches - centre
-                count = tf.cast(tf.shape(patches)[0], tf.float32)
+                centre = tf.reduce_mean(patches, axis=-2)
+                rest = patches - centre[..., None, :]
+                count = tf.cast(tf.shape(patches)[-2], tf.float32)
                 products = tf.matmul(rest, rest, transpose_a=True)
-                found[layer.name] = (count, centre, tf.reduce_sum(rest, axis=0), products)
+                found[layer.name] = (count, centre, tf.reduce_sum(rest, axis=-2), products)
             return layer(inputs)
 
         graph.walk(model, tf.cast(image, tf.float32)[None], call)
         return found
 
     parts = [sums(image) for image in images]
-    return {name: _mean_and_covariance([part[name] for part in parts]) for name in parts[0]}
+    return {name: _moments_of_groups([part[name] for part in parts]) for name in parts[0]}
+
+
+def _moments_of_groups(parts):
+    """As _input_moments gives them for a convolution, of what sums gives: with groups in front where there are any."""
+    parts = [[np.asarray(value, np.float64) for value in part] for part in parts]
+    if parts[0][1].ndim == 1:
+        groups = [parts]
+    else:
+        groups = [[(count, *(value[i] for value in rest)) for count, *rest in parts] for i in range(len(parts[0][1]))]
+    means, covariances = zip(*map(_mean_and_covariance, groups), strict=True)
+    return np.stack(means), np.stack(covariances)
 
 
 def _patches(layer, x):
-    """What a convolution multiplies its kernel with, at some POSITIONS: [positions, height * width * channels]."""
+    """What a convolution multiplies its kernel with, at some POSITIONS: [positions, height * width * channels], or with
+    groups [groups, positions, ...].
+    """
     height, width = layer.kernel_size
-    strides = [1, *layer.strides, 1]
-    patches = tf.image.extract_patches(x, [1, height, width, 1], strides, [1, 1, 1, 1], layer.padding.upper())
+    strides, rates = [1, *layer.strides, 1], [1, *layer.dilation_rate, 1]
+    patches = tf.image.extract_patches(x, [1, height, width, 1], strides, rates, layer.padding.upper())
     patches = tf.reshape(patches, [-1, height * width * x.shape[-1]])
-    return patches[:: tf.maximum(1, tf.shape(patches)[0] // POSITIONS)]
+    patches = patches[:: tf.maximum(1, tf.shape(patches)[0] // POSITIONS)]
+    groups = graph.groups_of(layer)
+    if groups == 1:
+        return patches
+    apart = tf.reshape(patches, [-1, height * width, groups, x.shape[-1] // groups])
+    return tf.reshape(tf.transpose(apart, [2, 0, 1, 3]), [groups, -1, height * width * x.shape[-1] // groups])
 
 
 def _mean_and_covariance(parts):

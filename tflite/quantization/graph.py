@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tf_keras as keras
 
+CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+
 
 def parents(layer):
     """Layers whose outputs a layer takes, in the order of its inputs."""
@@ -22,18 +24,46 @@ def only_reader(layer):
 
 
 def convolutions(model):
-    """The Conv2D layers, in the order of computation."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    """The convolutions, depthwise ones among them, in the order of computation."""
+    return [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
 
 
 def keeps_size(layer):
     """Whether a layer is a convolution whose output is as large as its input."""
-    return isinstance(layer, keras.layers.Conv2D) and layer.strides == (1, 1) and layer.padding == "same"
+    return isinstance(layer, CONVOLUTIONS) and layer.strides == (1, 1) and layer.padding == "same"
+
+
+def groups_of(convolution):
+    """How many groups of channels a convolution keeps apart: each channel by itself in a depthwise one."""
+    is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    return convolution.input_shape[-1] if is_depthwise else convolution.groups
+
+
+def kernel_of(convolution):
+    """Its kernel, float32 [h, w, input channels of a group, output channels], and its bias [output channels]."""
+    kernel, bias = convolution.get_weights()
+    return as_grouped(kernel, convolution), bias
+
+
+def weights_of(convolution, kernel, bias):
+    """What kernel_of gives, as its set_weights takes it."""
+    is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    return [kernel.swapaxes(2, 3) if is_depthwise else kernel, bias]
+
+
+def as_grouped(kernel, convolution):
+    """A kernel as Keras has it -> [h, w, input channels of a group, output channels]; arrays and tensors."""
+    return kernel[..., 0][:, :, None] if isinstance(convolution, keras.layers.DepthwiseConv2D) else kernel
 
 
 def is_sigmoid(layer):
-    """Whether a layer is the activation by name that int8 has a rule for."""
-    return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
+    """Whether a layer is that activation by name."""
+    return is_activation(layer, keras.activations.sigmoid)
+
+
+def is_activation(layer, function):
+    """Whether a layer is an activation by name."""
+    return isinstance(layer, keras.layers.Activation) and layer.activation is function
 
 
 def walk(model, x, call):

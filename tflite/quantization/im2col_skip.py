@@ -62,8 +62,8 @@ def rescale_to_uint8_range(model, statistics):
     factors = BIAS_CHANNEL / ((1 + MARGIN) * span)
     shifts = BIAS_CHANNEL / 2 - factors * (low + high) / 2
 
-    kernel, bias = deep.get_weights()
-    deep.set_weights([kernel * factors, bias * factors + shifts])
+    kernel, bias = graph.kernel_of(deep)
+    deep.set_weights(graph.weights_of(deep, kernel * factors, bias * factors + shifts))
     kernel, bias = last.get_weights()
     kernel[:, :, : len(factors)] /= factors[:, None]
     kernel[:, :, -1] -= np.einsum("hwco,c->hwo", kernel[:, :, : len(factors)], shifts) / BIAS_CHANNEL
@@ -75,12 +75,18 @@ def _long_skip(model):
     for total in model.layers:
         if not isinstance(total, keras.layers.Add) or not all(map(graph.keeps_size, graph.parents(total))):
             continue
+        if len(graph.parents(total)) != 2:
+            continue
         parents, children = graph.parents(total), graph.children(total)
-        first = [p for p in parents if graph.parents(p) == [model.layers[0]]]
+        first = [p for p in parents if graph.parents(p) == [model.layers[0]] and _is_dense(p)]
         deep = [p for p in parents if p not in first and graph.children(p) == [total]]
-        if len(first) == len(deep) == 1 and len(children) == 1 and graph.keeps_size(children[0]):
+        if len(first) == len(deep) == 1 and len(children) == 1 and _is_dense(children[0]):
             return *first, *deep, total, *children
     return None
+
+
+def _is_dense(layer):
+    return graph.keeps_size(layer) and type(layer) is keras.layers.Conv2D and layer.groups == 1
 
 
 def _im2col_weights(conv):

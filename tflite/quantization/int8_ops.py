@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
@@ -11,6 +12,8 @@ from keras_rfdn.networks.layers import Contrast, Split
 from keras_rfdn.tflite.quantization import graph
 
 PIXELS = "pixels"  # the layer that quantizes the image
+# Parts of names of folding's layers: a linear map of each pixel's channels; pixels beside a constant channel.
+AFFINE, WITH_ONE = "affine", "with_one"
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
@@ -43,6 +46,51 @@ class Requantize(layers.Layer):
         return tf.identity(inputs)
 
 
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Rsqrt(layers.Layer):
+    """Reciprocal square root, with gradient 0 at 0, to which int8 rounds small numbers."""
+
+    def call(self, inputs):
+        return _rsqrt(inputs)
+
+
+@tf.custom_gradient
+def _rsqrt(x):
+    root = tf.math.rsqrt(x)
+    return root, lambda upstream: tf.math.divide_no_nan(-0.5 * upstream * root, x)
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class MirrorPad(layers.Layer):
+    """x with its border mirrored, the outermost pixels included. padding: pixels on each side."""
+
+    def __init__(self, padding, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, inputs):
+        margin = [self.padding, self.padding]
+        return tf.pad(inputs, [[0, 0], margin, margin, [0, 0]], "SYMMETRIC")
+
+    def get_config(self):
+        return {**super().get_config(), "padding": self.padding}
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class PixelNorm(layers.Layer):
+    """x over the root of the mean square of its channels: layer normalization of what is centred already."""
+
+    def __init__(self, epsilon, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, inputs):
+        return inputs * tf.math.rsqrt(tf.reduce_mean(inputs**2, axis=-1, keepdims=True) + self.epsilon)
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
 def lower_to_int8_ops(model: keras.Model) -> keras.Model:
     """A functional network -> the same float function, with a layer for each operation of the int8 file.
 
@@ -57,6 +105,13 @@ def lower_to_int8_ops(model: keras.Model) -> keras.Model:
         name = names[layer.name]
         if isinstance(layer, Contrast):
             return _contrast(inputs, name)
+        if isinstance(layer, PixelNorm):
+            return _pixel_norm(inputs, layer.epsilon, name)
+        if graph.is_activation(layer, keras.activations.swish):
+            gate = layers.Activation(keras.activations.sigmoid, name=f"{name}.sigmoid")(inputs)
+            return layers.Multiply(name=name)([inputs, gate])
+        if isinstance(layer, layers.PReLU):
+            return _parametric_relu(inputs, layer.get_weights()[0], name)
         if isinstance(layer, layers.Concatenate) and len(set(graph.parents(layer))) > 1:
             inputs = [
                 Requantize(name=f"{name}.in{i}")(x) if _is_read_elsewhere(parent) else x
@@ -78,6 +133,25 @@ def _contrast(x, name):
     square = SquaredDifference(name=f"{name}.square")([x, mean])
     variance = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.variance")(square)
     return layers.Add(name=name)([mean, Sqrt(name=f"{name}.deviation")(variance)])
+
+
+def _pixel_norm(x, epsilon, name):
+    square = layers.Multiply(name=f"{name}.square")([x, x])
+    channels = x.shape[-1]
+    mean = layers.Conv2D(1, 1, name=f"{name}.mean")
+    variance = mean(square)
+    mean.set_weights([np.full((1, 1, channels, 1), 1 / channels), np.array([epsilon])])
+    return layers.Multiply(name=name)([x, Rsqrt(name=f"{name}.root")(variance)])
+
+
+def _parametric_relu(x, slopes, name):
+    """slope * x + (1 - slope) * relu(x), of operations that are fast in int8, as PRELU itself is not."""
+    parts = []
+    for part, factors, value in (("line", slopes, x), ("bend", 1 - slopes, layers.ReLU(name=f"{name}.relu")(x))):
+        scale = layers.DepthwiseConv2D(1, name=f"{name}.{part}")
+        parts.append(scale(value))
+        scale.set_weights([factors.reshape(1, 1, -1, 1), np.zeros(factors.size)])
+    return layers.Add(name=name)(parts)
 
 
 def _stable_names(model):

@@ -28,8 +28,10 @@ tfmot_keras = tfmot.quantization.keras
 # What XNNPACK computes by whole numbers of its own, besides convolutions.
 INTEGER_OPS = {
     layers.Add: xnnpack.add,
+    layers.Subtract: xnnpack.subtract,
     layers.Multiply: xnnpack.multiply,
     LeakyReLU: xnnpack.leaky_relu,
+    layers.LeakyReLU: xnnpack.leaky_relu,
     Requantize: xnnpack.requantize,
     ResizeLike: xnnpack.resize,
     layers.UpSampling2D: xnnpack.resize,
@@ -73,7 +75,8 @@ def for_converter(quantized: Quantized, input_shape) -> keras.Model:
     for name in quantized.absmax:
         wrapper = result.get_layer(name)
         grid, (kernel, *biases) = wrapper.quantize_config.grid, wrapper.trainable_variables
-        rounded = [grid.kernel(kernel, *biases), *(grid.bias(bias, kernel) for bias in biases)]
+        layer, grouped = wrapper.layer, graph.as_grouped(kernel, wrapper.layer)
+        rounded = [_on_grid(grid, layer, kernel, *biases), *(grid.bias(bias, grouped) for bias in biases)]
         for variable, value in zip(wrapper.trainable_variables, rounded, strict=True):
             variable.assign(value)
     return result
@@ -185,7 +188,7 @@ def _float_layer(layer, quantized):
     """
     config = layer.get_config()
     taken = graph.parents(layer)[0].name
-    if isinstance(layer, LeakyReLU) and {taken, layer.name} <= quantized.ranges.keys():
+    if isinstance(layer, layers.LeakyReLU) and {taken, layer.name} <= quantized.ranges.keys():
         ratio = 256 * step_size(quantized.ranges[taken]) / step_size(quantized.ranges[layer.name])
         config["alpha"] = round(float(layer.alpha) * ratio) / ratio
     return type(layer).from_config(config)
@@ -193,13 +196,14 @@ def _float_layer(layer, quantized):
 
 def _integer_layer(layer, quantized):
     """As _float_layer, with XNNPACK's arithmetic where its result depends on it."""
-    if not isinstance(layer, (layers.Conv2D, *INTEGER_OPS)) or layer.name == PIXELS:
+    if not isinstance(layer, (*graph.CONVOLUTIONS, *INTEGER_OPS)) or layer.name == PIXELS:
         return _float_layer(layer, quantized)
     given = step_size(quantized.ranges[output_tensor(layer)])
     taken = [step_size(quantized.ranges[parent.name]) for parent in graph.parents(layer)]
-    if isinstance(layer, layers.Conv2D):
+    if isinstance(layer, graph.CONVOLUTIONS):
+        kind = xnnpack.INTEGER_CONVOLUTIONS[type(layer)]
         absmax = quantized.absmax[layer.name]
-        return xnnpack.IntegerConv2D(**layer.get_config(), input_step=taken[0], output_step=given, absmax=absmax)
+        return kind(**layer.get_config(), input_step=taken[0], output_step=given, absmax=absmax)
     return xnnpack.IntegerOp(_plain_layer(layer), INTEGER_OPS[type(layer)], taken, given)
 
 
@@ -239,13 +243,13 @@ class WeightsAndOutputConfig(tfmot_keras.QuantizeConfig):
         if self.grid is None:
             return []
         # The variables as they are now: set_quantize_weights puts rounded tensors in their place.
-        kernel, biases = layer.kernel, [layer.bias] if layer.use_bias else []
-        quantized_kernel = _Function(lambda value: self.grid.kernel(value, *biases))
-        quantized_bias = _Function(lambda value: self.grid.bias(value, kernel))
+        kernel, biases = getattr(layer, _kernel_name(layer)), [layer.bias] if layer.use_bias else []
+        quantized_kernel = _Function(lambda value: _on_grid(self.grid, layer, value, *biases))
+        quantized_bias = _Function(lambda value: self.grid.bias(value, graph.as_grouped(kernel, layer)))
         return [(kernel, quantized_kernel), *((bias, quantized_bias) for bias in biases)]
 
     def set_quantize_weights(self, layer, quantize_weights):
-        for name, weight in zip(("kernel", "bias"), quantize_weights, strict=False):
+        for name, weight in zip((_kernel_name(layer), "bias"), quantize_weights, strict=False):
             setattr(layer, name, weight)
 
     def get_activations_and_quantizers(self, layer):
@@ -259,6 +263,16 @@ class WeightsAndOutputConfig(tfmot_keras.QuantizeConfig):
 
     def get_config(self):
         return {"output": self.output, "grid": self.grid}
+
+
+def _kernel_name(layer):
+    return "depthwise_kernel" if isinstance(layer, layers.DepthwiseConv2D) else "kernel"
+
+
+def _on_grid(grid, layer, kernel, *biases):
+    """A convolution's kernel, as Keras has it, on a WeightGrid."""
+    rounded = grid.kernel(graph.as_grouped(kernel, layer), *biases)
+    return tf.reshape(rounded, kernel.shape)  # of a depthwise kernel the order of numbers is the same
 
 
 class _Function(tfmot_keras.quantizers.Quantizer):

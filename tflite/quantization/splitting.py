@@ -10,6 +10,7 @@ import tf_keras as keras
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.layers import Contrast, ResizeLike
 from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization.scheme import output_tensor
 
 
 def leaky_relu_to_crelu(model, names):
@@ -25,7 +26,7 @@ def leaky_relu_to_crelu(model, names):
         (leaky,) = graph.children(_convolution(model, name))
         if not all(isinstance(reader, keras.layers.Conv2D) for reader in graph.children(leaky)):
             raise UserError(f"the LeakyReLU behind {name} cannot become a CReLU: not only convolutions read it")
-        slopes[leaky.name] = float(leaky.alpha)
+        slopes[leaky.name] = _slopes(leaky)
 
     def call(layer, inputs):
         if layer.name in slopes:
@@ -34,7 +35,7 @@ def leaky_relu_to_crelu(model, names):
             return graph.copy(layer, inputs)
         (kernel, bias), filters = layer.get_weights(), layer.filters
         if (parent := graph.parents(layer)[0].name) in slopes:
-            kernel = np.concatenate([kernel, -slopes[parent] * kernel], axis=2)
+            kernel = np.concatenate([kernel, -slopes[parent][:, None] * kernel], axis=2)
         if layer.name in names:
             kernel, bias, filters = np.concatenate([kernel, -kernel], axis=-1), np.append(bias, -bias), 2 * filters
         return graph.copy(layer, inputs, [kernel, bias], filters=filters)
@@ -42,10 +43,70 @@ def leaky_relu_to_crelu(model, names):
     return graph.rebuild(model, call)
 
 
+def _slopes(leaky):
+    """Slope of each channel, float32, of a LeakyReLU or PReLU."""
+    if isinstance(leaky, keras.layers.PReLU):
+        return leaky.get_weights()[0].ravel()
+    return np.full(leaky.output_shape[-1], leaky.alpha, np.float32)
+
+
+def followed_by_prelu(model):
+    """The convolutions whose results a PReLU alone reads, and its result other convolutions alone."""
+
+    def is_plain(layer):
+        return type(layer) is keras.layers.Conv2D and layer.groups == 1
+
+    return tuple(
+        conv.name
+        for conv in graph.convolutions(model)
+        if is_plain(conv)
+        and isinstance(prelu := graph.only_reader(conv), keras.layers.PReLU)
+        and all(map(is_plain, graph.children(prelu)))
+    )
+
+
 def followed_by_leaky_relu(model, names):
     """Those of names, convolutions of model, whose results a LeakyReLU and nothing else reads."""
     readers = {name: graph.only_reader(_convolution(model, name)) for name in names}
     return tuple(name for name, reader in readers.items() if isinstance(reader, keras.layers.LeakyReLU))
+
+
+def cost(conv):
+    """Multiply-adds, for each of a convolution's positions, that splitting its channels adds; None where it cannot be.
+
+    Its own once more, and those of what reads it and of gates.
+    """
+    if conv.groups > 1 or isinstance(conv, keras.layers.DepthwiseConv2D):
+        return None
+    (reader, *others) = graph.children(conv) or [None]
+    if not others and isinstance(reader, keras.layers.LeakyReLU):
+        readers = graph.children(reader)
+        splittable = all(_is_dense(layer) for layer in readers)
+    else:
+        try:
+            readers = [*_readers(conv), *_gates(conv, conv.name)]
+        except UserError:
+            return None
+        splittable = all(_is_dense(layer) for layer in readers)
+    return multiply_adds(conv) + sum(map(multiply_adds, readers)) if readers and splittable else None
+
+
+def multiply_adds(conv):
+    """Multiply-adds for each of a convolution's positions."""
+    return np.prod(graph.kernel_of(conv)[0].shape)
+
+
+def _is_dense(layer):
+    return type(layer) is keras.layers.Conv2D and layer.groups == 1
+
+
+def _readers(layer):
+    """The convolutions that read what a layer gives, through any others."""
+    return [
+        conv
+        for reader in graph.children(layer)
+        for conv in ([reader] if isinstance(reader, graph.CONVOLUTIONS) else _readers(reader))
+    ]
 
 
 def split_channels(model, names):
@@ -85,7 +146,7 @@ def shift_copies(model, names, ranges):
     """
     for name in names:
         kernel, bias = model.get_layer(name).get_weights()
-        low, high = ranges[name]
+        low, high = ranges[output_tensor(model.get_layer(name))]
         shift = np.repeat([1, -1], len(bias) // 2) * (high - low) / 255 / 4
         model.get_layer(name).set_weights([kernel, bias + shift])
 
@@ -104,12 +165,20 @@ def _gates(layer, name):
         reads_size = isinstance(reader, ResizeLike) and graph.parents(reader)[0] is not layer
         if reads_size or isinstance(reader, keras.layers.Conv2D):
             continue
-        if not isinstance(reader, keras.layers.Multiply | keras.layers.Concatenate | Contrast):
+        if not isinstance(reader, keras.layers.Multiply | keras.layers.Concatenate | keras.layers.ReLU | Contrast):
             raise UserError(f"the channels of {name} cannot be split: {reader.name} reads them")
         if isinstance(reader, keras.layers.Multiply):
-            found.append(graph.parents(graph.parents(reader)[1])[0])
+            found.append(_gate(reader, layer, name))
         found.extend(_gates(reader, name))
     return found
+
+
+def _gate(product, layer, name):
+    """The convolution whose sigmoid a product multiplies with what a layer gives."""
+    x, gate = graph.parents(product)
+    if x is not layer or not graph.is_sigmoid(gate):
+        raise UserError(f"the channels of {name} cannot be split: {product.name} is no product with a gate")
+    return graph.parents(gate)[0]
 
 
 def _concatenated_origins(layer, taken):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_rfdn.networks.layers import LeakyReLU, Split
+from keras_rfdn.networks.layers import Split
 from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.scheme import Range, Scheme
 
@@ -92,7 +92,7 @@ def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], 
     """{tensor: (low, high)} of a lowered network, by min_max_range of what its tensors take on in float.
 
     images: uint8 RGB [h, w, 3] each. Of each tensor and image SAMPLES values drawn at random count, and the smallest
-    and the largest. Values beyond a sigmoid's saturation do not.
+    and the largest. Values beyond an activation's saturation do not.
     """
     observe = tf.function(keras.Model(model.input, {name: model.get_layer(name).output for name in scheme.leaders}))
     rng, values = np.random.default_rng(seed), {}
@@ -103,8 +103,7 @@ def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], 
             values.setdefault(scheme.leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
     chosen = {}
     for name in scheme.free():
-        reach = scheme.saturation[name]
-        seen = np.clip(np.concatenate(values[name]), -reach, reach)
+        seen = np.clip(np.concatenate(values[name]), *scheme.saturation[name])
         chosen[name] = min_max_range(seen, scheme.negative_slope[name])
     return complete_ranges(model, scheme, chosen)
 
@@ -131,7 +130,7 @@ def _align_leaky_relu_scales(model, scheme, ranges):
     """
     aligned = dict(ranges)
     for layer in model.layers:
-        if isinstance(layer, LeakyReLU):
+        if isinstance(layer, keras.layers.LeakyReLU):
             name = graph.parents(layer)[0].name
             ratio = 256 * step_size(ranges[name]) / step_size(ranges[layer.name])
             widening = math.ceil(ratio - 1e-4) / ratio  # a whole number but for float's rounding stays what it is

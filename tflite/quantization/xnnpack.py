@@ -28,11 +28,34 @@ class IntegerConv2D(layers.Conv2D):
     def call(self, inputs):
         kernel_step = _divide(weight_absmax(self.kernel, self.bias, self.input_step, self.absmax), 127)
         taken = _round(inputs / self.input_step)
-        total = tf.nn.conv2d(taken, _round(self.kernel / kernel_step), self.strides, self.padding.upper())
+        codes = _round(self.kernel / kernel_step)
+        total = tf.nn.conv2d(taken, codes, self.strides, self.padding.upper(), dilations=self.dilation_rate)
         if self.use_bias:
             total += _round(self.bias / (self.input_step * kernel_step))
         factor = _divide(self.input_step * kernel_step, self.output_step)
         return _round(total * factor) * self.output_step
+
+
+class IntegerDepthwiseConv2D(layers.DepthwiseConv2D):
+    """As IntegerConv2D, each channel by itself."""
+
+    def __init__(self, *args, input_step, output_step, absmax, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.input_step, self.output_step, self.absmax = input_step, output_step, absmax
+
+    def call(self, inputs):
+        kernel = self.depthwise_kernel  # [h, w, channels, 1]
+        kernel_step = _divide(weight_absmax(kernel[..., 0][:, :, None], self.bias, self.input_step, self.absmax), 127)
+        taken = _round(inputs / self.input_step)
+        codes = _round(kernel / kernel_step[:, None])
+        strides = [1, *self.strides, 1]
+        total = tf.nn.depthwise_conv2d(taken, codes, strides, self.padding.upper(), dilations=self.dilation_rate)
+        total += _round(self.bias / (self.input_step * kernel_step))
+        factor = _divide(self.input_step * kernel_step, self.output_step)
+        return _round(total * factor) * self.output_step
+
+
+INTEGER_CONVOLUTIONS = {layers.Conv2D: IntegerConv2D, layers.DepthwiseConv2D: IntegerDepthwiseConv2D}
 
 
 def _divide(x, number):
@@ -78,6 +101,13 @@ def add(op, taken, _):
     shift = 21 - math.frexp(max(op.factors))[1]
     terms = [x * round(math.ldexp(factor, shift)) for x, factor in zip(taken, op.factors, strict=True)]
     return _shift_right(sum(terms), shift)
+
+
+def subtract(op, taken, _):
+    """As add, the second factor with the other sign."""
+    shift = 21 - math.frexp(max(op.factors))[1]
+    first, second = (round(math.ldexp(factor, shift)) for factor in op.factors)
+    return _shift_right(taken[0] * first - taken[1] * second, shift)
 
 
 def multiply(op, taken, _):

@@ -57,7 +57,7 @@ def weighted():
 @pytest.fixture(scope="session")
 def network(weighted):
     """Function: name of a family -> weighted's model of open size, without its Rescaling layers."""
-    return lambda name: fold_value_range(*weighted(name), batch=None)
+    return lambda name: fold_value_range(weighted(name)[0], batch=None)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ def test_fold_value_range_keeps_the_function(attention, scale, rng):
     keras.utils.set_random_seed(0)
     model = models.build(config)
     model.set_weights([w + rng.normal(0, 0.05, w.shape) for w in model.get_weights()])
-    folded = fold_value_range(model, config, height=20, width=17)
+    folded = fold_value_range(model, height=20, width=17)
     assert not [layer for layer in folded.layers if isinstance(layer, keras.layers.Rescaling)]
     assert folded.input_shape == (1, 20, 17, 3)
     lr = rng.integers(0, 256, (1, 20, 17, 3)).astype(np.float32)

@@ -26,7 +26,7 @@ def test_moments_keep_a_small_variance_beside_a_large_mean(rng):
     image = keras.Input([None, None, 3])
     model = keras.Model(image, keras.layers.Conv2D(2, 1, name="c")(image))
     images = [rng.integers(level, level + 2, (32, 32, 3), np.uint8) for level in (200, 201)]
-    mean, covariance = gptq._input_moments(model, images)["c"]
+    (mean,), (covariance,) = gptq._input_moments(model, images)["c"]
     pixels = np.concatenate(images).reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(covariance, np.cov(pixels.T, bias=True), atol=1e-5)

@@ -30,7 +30,7 @@ def pairs(tiny_model):
 
 @pytest.fixture(scope="module")
 def quantized(tiny_model):
-    return quantize(fold_value_range(tiny_model, TINY, batch=None), [sample.dead_leaves(64, seed=5)])
+    return quantize(fold_value_range(tiny_model, batch=None), [sample.dead_leaves(64, seed=5)])
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def quantized(tiny_model):
-    return quantize(fold_value_range(tiny_model, TINY, batch=None), [sample.dead_leaves(64, seed=5)])
+    return quantize(fold_value_range(tiny_model, batch=None), [sample.dead_leaves(64, seed=5)])
 
 
 def test_a_spoilt_range_is_found(tiny_model, quantized, pairs, rng):

@@ -38,7 +38,7 @@ def folded():
 
     def build(config):
         keras.utils.set_random_seed(0)
-        model = fold_value_range(models.build(config), config, batch=None)
+        model = fold_value_range(models.build(config), batch=None)
         last = [layer for layer in model.layers if layer.weights][-1]
         kernel, bias = last.get_weights()
         sr = model(IMAGES[0][None].astype(np.float32)).numpy()
