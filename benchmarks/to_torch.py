@@ -21,25 +21,34 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.convolutions = nn.ModuleList()
+        self.parts = nn.ModuleList()
         self._steps = []  # (function, ids of Keras' tensors that it takes, ids of those that it gives)
         self._input, self._output = id(model.input), id(model.output)
-        makers = {}  # id of a tensor -> convolution that makes it
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.InputLayer):
-                continue
-            takes, gives = _ids(layer.input), _ids(layer.output)
-            if isinstance(layer, keras.layers.Conv2D):
-                function = makers[gives[0]] = _convolution(layer)
-                self.convolutions.append(function)
-            elif type(layer) in LAYERS:
-                function = LAYERS[type(layer)](layer)
-            else:
-                known = ", ".join(kind.__name__ for kind in (keras.layers.Conv2D, *LAYERS))
-                raise UserError(f"no counterpart of {layer.name} ({type(layer).__name__}) in PyTorch, only of {known}")
-            if isinstance(layer, PixelShuffle):
-                _reorder(makers[takes[0]], layer.scale)
-            self._steps.append((function, takes, gives))
+        functions, makers = {}, {}  # of each layer; id of a tensor -> convolution that makes it
+        # Private, but the only list of calls in their order: a layer may be called several times.
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            for call in model._nodes_by_depth[depth]:
+                layer = call.layer
+                if isinstance(layer, keras.layers.InputLayer):
+                    continue
+                takes, gives = _ids(call.keras_inputs), _ids(call.outputs)
+                if layer.name not in functions:
+                    functions[layer.name] = self._function(layer)
+                    if isinstance(layer, PixelShuffle):
+                        _reorder(makers[takes[0]], layer.scale)
+                if type(layer) in CONVOLUTIONS:
+                    makers[gives[0]] = functions[layer.name]
+                self._steps.append((functions[layer.name], takes, gives))
+
+    def _function(self, layer):
+        makers = {**CONVOLUTIONS, **LAYERS}
+        if type(layer) not in makers:
+            known = ", ".join(kind.__name__ for kind in makers)
+            raise UserError(f"no counterpart of {layer.name} ({type(layer).__name__}) in PyTorch, only of {known}")
+        function = makers[type(layer)](layer)
+        if isinstance(function, nn.Module):
+            self.parts.append(function)
+        return function
 
     def forward(self, x):
         values = {self._input: x}
@@ -54,14 +63,24 @@ def _ids(tensors):
 
 
 def _convolution(layer):
-    kernel, bias = layer.get_weights()
-    height, width, channels, filters = kernel.shape
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    kernel, *bias = layer.get_weights()
+    height, width, inputs, filters = kernel.shape
+    channels = inputs if depthwise else inputs * layer.groups
     if layer.padding == "same" and layer.strides != (1, 1):
         raise UserError(f"{layer.name}: TensorFlow pads a strided convolution otherwise than PyTorch does")
-    padding = (height // 2, width // 2) if layer.padding == "same" else 0
-    module = nn.Conv2d(channels, filters, (height, width), layer.strides, padding)
-    module.weight.data = torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
-    module.bias.data = torch.from_numpy(bias)
+    if depthwise and layer.depth_multiplier != 1:
+        raise UserError(f"{layer.name}: depthwise convolutions have a counterpart of one kernel for each channel only")
+    padding = tuple(d * (k // 2) for d, k in zip(layer.dilation_rate, (height, width), strict=True))
+    module = nn.Conv2d(
+        channels, channels if depthwise else filters, (height, width), layer.strides,
+        padding if layer.padding == "same" else 0, layer.dilation_rate, channels if depthwise else layer.groups,
+        bool(bias),
+    )  # fmt: skip
+    order = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
+    module.weight.data = torch.from_numpy(np.ascontiguousarray(kernel.transpose(order)))
+    if bias:
+        module.bias.data = torch.from_numpy(bias[0])
     return module
 
 
@@ -78,9 +97,40 @@ def _leaky(layer):
 
 
 def _activation(layer):
-    if layer.activation is not keras.activations.sigmoid:
-        raise UserError(f"{layer.name}: of the activations by name only sigmoid has a counterpart")
-    return torch.sigmoid
+    if layer.activation not in ACTIVATIONS:
+        known = ", ".join(function.__name__ for function in ACTIVATIONS)
+        raise UserError(f"{layer.name}: of the activations by name only {known} have counterparts")
+    return ACTIVATIONS[layer.activation]
+
+
+def _prelu(layer):
+    (alpha,) = layer.get_weights()
+    if alpha.shape[:2] != (1, 1):
+        raise UserError(f"{layer.name}: PReLU has a counterpart with one slope for each channel only")
+    module = nn.PReLU(alpha.size)
+    module.weight.data = torch.from_numpy(alpha.ravel())
+    return module
+
+
+class _LayerNorm(nn.LayerNorm):
+    """Layer normalization of the channels of each pixel of [n, c, h, w]."""
+
+    def __init__(self, layer):
+        if list(layer.axis) != [3]:
+            raise UserError(f"{layer.name}: layer normalization has a counterpart over channels only")
+        scale, bias = layer.get_weights()
+        super().__init__(scale.size, layer.epsilon)
+        self.weight.data, self.bias.data = torch.from_numpy(scale), torch.from_numpy(bias)
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _rescaling(layer):
+    if not isinstance(layer.offset, list | tuple):
+        return lambda x: x * layer.scale + layer.offset
+    offset = torch.tensor(layer.offset)[:, None, None]
+    return lambda x: x * layer.scale + offset.to(x)
 
 
 def _pooling(layer):
@@ -97,12 +147,21 @@ def _contrast(layer):
     return contrast
 
 
+ACTIVATIONS = {
+    keras.activations.sigmoid: torch.sigmoid,
+    keras.activations.gelu: functional.gelu,
+    keras.activations.swish: functional.silu,
+}
+CONVOLUTIONS = {keras.layers.Conv2D: _convolution, keras.layers.DepthwiseConv2D: _convolution}
 LAYERS = {
     LeakyReLU: _leaky,
     keras.layers.ReLU: lambda layer: functional.relu,
     keras.layers.Activation: _activation,
-    keras.layers.Rescaling: lambda layer: lambda x: x * layer.scale + layer.offset,
+    keras.layers.PReLU: _prelu,
+    keras.layers.LayerNormalization: _LayerNorm,
+    keras.layers.Rescaling: _rescaling,
     keras.layers.Add: lambda layer: lambda *parts: sum(parts[1:], parts[0]),
+    keras.layers.Subtract: lambda layer: torch.sub,
     keras.layers.Multiply: lambda layer: torch.mul,
     keras.layers.Concatenate: lambda layer: lambda *parts: torch.cat(parts, 1),
     keras.layers.MaxPooling2D: _pooling,
