@@ -7,6 +7,7 @@ import pathlib
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from keras_rfdn.data.system import files
 from keras_rfdn.evaluation import tables
@@ -60,22 +61,44 @@ def save(report: Report, prefix) -> list[pathlib.Path]:
 
 def _figure(by_set, unit, *, xlabel, title):
     """Figure of {set: points}, costs divided by unit. title: format of a set's name."""
-    figure = Figure(figsize=(6 * len(by_set), 4.5), layout="constrained")
+    figure = Figure(figsize=(7 * len(by_set), 5.5), layout="constrained")
     for axes, (name, drawn) in zip(figure.subplots(1, len(by_set), squeeze=False)[0], by_set.items(), strict=True):
         front = [(x / unit, y) for _, _, x, y in tables.pareto_front(drawn)]
         axes.plot(*zip(*front, strict=True), color="tab:blue", alpha=0.4, drawstyle="steps-post", label="Pareto front")
         axes.legend(loc="lower right")
-        for method, source, x, y in drawn:
+        for _, source, x, y in drawn:
             axes.plot(x / unit, y, "o", color=COLOURS[source])
-            # Ours below, the published above: a network of the paper that we measure lies on its published point.
-            offset, side = ((0, 5), "bottom") if source == "published" else ((0, -5), "top")
-            style = {"textcoords": "offset points", "ha": "center", "va": side, "fontsize": 8}
-            axes.annotate(method, (x / unit, y), offset, color=COLOURS[source], **style)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter())
         axes.set(title=title.format(name), xlabel=xlabel, ylabel="PSNR, dB")
         axes.margins(0.15)
         axes.grid(alpha=0.3)
+    FigureCanvasAgg(figure).draw()  # the layout, which labels depend on
+    for axes, drawn in zip(figure.axes, by_set.values(), strict=True):
+        _label(axes, [(method, COLOURS[source], (x / unit, y)) for method, source, x, y in drawn])
     return figure
+
+
+SIDES = ((0, 1, "center", "bottom"), (0, -1, "center", "top"), (1, 0, "left", "center"), (-1, 0, "right", "center"))
+PLACES = [(distance, side) for distance in (5, 12, 19, 26, 40) for side in SIDES]  # of a label, from its point
+
+
+def _label(axes, points):
+    """Label (text, colour, position) points, each at the first of PLACES where it covers no label before it.
+
+    A point for which no place is left stays without one.
+    """
+    boxes = []
+    for text, colour, position in points:
+        for distance, (x, y, ha, va) in PLACES:
+            style = {"textcoords": "offset points", "ha": ha, "va": va, "color": colour, "fontsize": 8}
+            label = axes.annotate(text, position, (distance * x, distance * y), **style)
+            box = label.get_window_extent()
+            if not any(map(box.overlaps, boxes)):
+                boxes.append(box)
+                break
+            label.remove()
 
 
 def write(figure, path):

@@ -36,6 +36,14 @@ def test_latency_is_of_those_that_were_timed(tmp_path):
     assert tmp_path / "figure_latency_ms.png" in plots.save(both, tmp_path / "figure")
 
 
+def test_no_label_covers_another():
+    near = [(name, "here", 1e5, 30) for name in ("first", "second", "third")]
+    (axes,) = plots._figure({"Set5": near}, 1e3, xlabel="", title="").axes
+    boxes = [label.get_window_extent() for label in axes.texts]
+    assert [label.get_text() for label in axes.texts] == ["first", "second", "third"]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_pictures(tmp_path):
     paths = plots.save(report(), tmp_path / "new/figure")
     assert [path.name for path in paths] == ["figure_parameters.png", "figure_mult_adds.png"]
