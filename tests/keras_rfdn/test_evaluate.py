@@ -87,6 +87,20 @@ def test_several_sets_and_networks_make_one_table(folder, weights, tmp_path, cap
     assert isinstance(report, reports.Report)
 
 
+def test_times_of_tflite_files_stand_beside_their_scores(folder, open_tflite, tmp_path, capsys):
+    latency = {"median_ms": 12.34}
+    times = {"threads": 2, "models": [{"model": open_tflite, "size_bytes": 5000, "lr": [18, 32], "latency": latency}]}
+    files.write_json(tmp_path / "times.json", times)
+    evaluate.main(
+        evaluate.EvaluateConfig(
+            (str(folder),), (open_tflite, open_tflite), latency=str(tmp_path / "times.json"), out=str(tmp_path / "t")
+        )
+    )
+    assert "Latency: median for LR of 32x18, 2 threads" in capsys.readouterr().out
+    assert "| – | – | 12.3 | 5 |" in (tmp_path / "t.md").read_text()
+    assert (tmp_path / "t_latency_ms.png").exists()
+
+
 def test_what_cannot_be_is_refused(folder, weights):
     with pytest.raises(ValueError, match="name folders of HR images, or earlier results by --with"):
         evaluate.main(evaluate.EvaluateConfig())
