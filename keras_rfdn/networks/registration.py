@@ -22,8 +22,14 @@ def register_with_keras() -> None:
 
 
 def _import_modules():
+    if any(_is_being_imported(name) for name in MODULES):
+        return  # it asked for Keras, and is not there yet for the others; whoever builds a network imports them
     for name in MODULES:
         importlib.import_module(name)
+
+
+def _is_being_imported(name):
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
 
 
 class _AfterKeras:

@@ -26,6 +26,15 @@ def test_saved_models_load_in_a_process_that_imports_the_package(tmp_path, impor
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("module", ["layers", "reparameterized", "zoo"])
+def test_a_module_with_layers_can_be_the_first_that_is_imported(module):
+    """It imports Keras, which imports what is registered with it, the module itself among it."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import keras_rfdn.networks.{module}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_the_package_imports_neither_tensorflow_nor_numpy():
     code = "import sys, keras_rfdn; sys.exit(bool({'tensorflow', 'tf_keras', 'numpy', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
