@@ -12,9 +12,9 @@ def bicubic(x, scale):
     return BicubicUpscale(scale, name="bicubic", dtype="float32")(x)
 
 
-def luma(x, *, name="luma"):
+def luma(x, *, name="luma", dtype=None):
     """RGB [n, h, w, 3] in 0..1 -> luma [n, h, w, 1] in 16/255..235/255."""
-    return Luma(name=name)(x)
+    return Luma(name=name, dtype=dtype)(x)
 
 
 def with_residual(colours, residual):
@@ -25,5 +25,5 @@ def with_residual(colours, residual):
 
 def with_luma(colours, sr_luma):
     """The bicubic image with its luma replaced: RGB [n, h, w, 3] and luma [n, h, w, 1] -> RGB [n, h, w, 3], float32."""
-    difference = keras.layers.Subtract(dtype="float32")([sr_luma, luma(colours, name="bicubic_luma")])
+    difference = keras.layers.Subtract(dtype="float32")([sr_luma, luma(colours, name="bicubic_luma", dtype="float32")])
     return with_residual(colours, difference)
