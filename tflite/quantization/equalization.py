@@ -17,7 +17,15 @@ from tf_keras import layers
 
 from keras_rfdn.networks.layers import PixelShuffle, ResizeLike, Split
 from keras_rfdn.tflite.quantization import graph, im2col_skip
-from keras_rfdn.tflite.quantization.int8_ops import WITH_ONE, MirrorPad, Requantize, Rsqrt, Sqrt, SquaredDifference
+from keras_rfdn.tflite.quantization.int8_ops import (
+    PIXELS,
+    WITH_ONE,
+    MirrorPad,
+    Requantize,
+    Rsqrt,
+    Sqrt,
+    SquaredDifference,
+)
 from keras_rfdn.tflite.quantization.scheme import Scheme, output_tensor
 from keras_rfdn.tflite.quantization.tensor_statistics import TensorStatistics
 
@@ -97,6 +105,42 @@ class ChannelGroups:
         return cls(inputs, outputs, {sets.find(i) for i in one_sided}, next(numbers))
 
 
+def free_concatenated(model):
+    """Concatenations' inputs whose channels have no factor of their own, because an activation or sum fixed it, through
+    depthwise 1x1 convolutions, which give them one: all of a concatenation has one scale in int8, whatever their sizes.
+
+    model: lowered. The float output stays the same; the result has new layers.
+    """
+    groups = ChannelGroups.of(model)
+
+    def is_tied(layer):
+        kept = isinstance(layer, Split | layers.InputLayer | layers.Concatenate) or _keeps_values(layer)
+        pixels = layer.name == PIXELS or (isinstance(layer, Requantize) and graph.parents(layer)[0].name == PIXELS)
+        return not kept and not pixels and bool((groups.outputs.get(layer.name, np.ones(1)) == FIXED).all())
+
+    def call(layer, inputs):
+        if (
+            isinstance(layer, Requantize)
+            and is_tied(layer)
+            and isinstance(graph.only_reader(layer), layers.Concatenate)
+        ):
+            return identity(layer.name, inputs)
+        if isinstance(layer, layers.Concatenate):
+            inputs = [
+                identity(f"{layer.name}.free{i}", x) if is_tied(parent) and not isinstance(parent, Requantize) else x
+                for i, (parent, x) in enumerate(zip(graph.parents(layer), inputs, strict=True))
+            ]
+        return graph.copy(layer, inputs)
+
+    def identity(name, x):
+        conv = layers.DepthwiseConv2D(1, name=name)
+        result = conv(x)
+        conv.set_weights([np.ones((1, 1, x.shape[-1], 1)), np.zeros(x.shape[-1])])
+        return result
+
+    return graph.rebuild(model, call)
+
+
 def _holds_squares(layer):
     """Whether a layer's channels have their factors squared."""
     if _is_square(layer):
@@ -138,13 +182,11 @@ def _passed_on(layer, taken, sets):
             sets.unite(FIXED, *taken)
             return taken
         case PixelShuffle():
-            each = np.reshape(
-                taken, (getattr(layer, "groups", 1), layer.scale**2, -1)
-            )  # GroupedPixelShuffle has groups
+            # An output channel's sub-pixels; only GroupedPixelShuffle has groups.
+            each = np.reshape(taken, (getattr(layer, "groups", 1), layer.scale**2, -1))
             return [sets.unite(*each[i, :, j].tolist()) for i, j in np.ndindex(each.shape[0], each.shape[2])]
-    assert isinstance(layer, (*POSITIVE, layers.UpSampling2D, layers.ZeroPadding2D, MirrorPad, Requantize)), (
-        f"no rule for {layer}"
-    )
+    kept = layers.UpSampling2D, layers.ZeroPadding2D, MirrorPad, Requantize
+    assert isinstance(layer, (*POSITIVE, *kept)), f"no rule for {layer}"
     return taken
 
 

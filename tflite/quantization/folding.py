@@ -263,7 +263,7 @@ class _Folder:
         beta = next(weights) if layer.center else np.zeros(channels)
         return _plain(PixelNorm(layer.epsilon, name=layer.name)(centred)).then(np.diag(gamma), beta)
 
-    def _convolve(self, layer, weights, value, shuffle=None):
+    def _convolve(self, layer, weights, value, shuffle=1):
         """A convolution with the linear map of what it takes in its kernel."""
         kernel, bias = weights
         config, grouped = layer.get_config(), isinstance(layer, layers.DepthwiseConv2D) or layer.groups > 1
@@ -280,21 +280,17 @@ class _Folder:
             if not pads:
                 bias = bias + total.sum((0, 1))
             if isinstance(x, _Enlarged) or pads:
-                kernel = np.concatenate(
-                    [np.einsum("tc,hwco->hwto", matrix, kernel), total[:, :, None] / ONE][: 1 + pads], axis=2
-                )
-                x = self._with_one(x, pads, layer.name)
+                kernel = [np.einsum("tc,hwco->hwto", matrix, kernel), total[:, :, None] / ONE]
+                kernel, x = np.concatenate(kernel[: 1 + pads], axis=2), self._with_one(x, pads, layer.name)
             else:
                 kernel, x = np.einsum("tc,hwco->hwto", matrix, kernel), x.deref()
         else:
             kernel, x = np.float64(kernel) * factor, x.deref()
         copied = type(layer).from_config(config)
         result = _with_weights(copied, x, [kernel, bias])
-        return _plain(
-            PixelShuffle(shuffle, name=self._name(f"{layer.name}.shuffle"))(result)
-            if shuffle and shuffle > 1
-            else result
-        )
+        if shuffle > 1:
+            result = PixelShuffle(shuffle, name=self._name(f"{layer.name}.shuffle"))(result)
+        return _plain(result)
 
     def _with_one(self, x, one, name):
         """x, and a constant channel behind its own: zero beyond the border as what is padded with zeros is."""
@@ -403,9 +399,8 @@ def _merge_affine(model):
         if conv is None:
             continue
         diagonal = matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
-        if isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1:
-            if not diagonal:
-                continue
+        if (isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1) and not diagonal:
+            continue
         merged[layer.name] = conv.name
         maps[conv.name] = np.float64(matrix), np.float64(offset), copies
 

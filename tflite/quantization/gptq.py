@@ -53,9 +53,7 @@ def _round(kernel, step_sizes, covariance):
 
 
 def _input_moments(model, images):
-    """{convolution: (means [groups, k], covariances [groups, k, k])} of its inputs, k = height * width * channels of its
-    kernel.
-    """
+    """{convolution: (means [groups, k], covariances [groups, k, k])} of its inputs, k numbers of a group's kernel."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)], autograph=False)
     def sums(image):

@@ -14,7 +14,7 @@ import tf_keras as keras
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.quantization import graph, im2col_skip, splitting
-from keras_rfdn.tflite.quantization.equalization import equalize, noise_by_tensor
+from keras_rfdn.tflite.quantization.equalization import equalize, free_concatenated, noise_by_tensor
 from keras_rfdn.tflite.quantization.folding import fold_residuals
 from keras_rfdn.tflite.quantization.gptq import gptq
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
@@ -103,7 +103,7 @@ def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str
 def _rewrite(model, names):
     """(lowered network, convolutions whose channels are split). names: the convolutions to split."""
     model, splits = _rewrite_float(model, names)
-    return lower_to_int8_ops(model), splits
+    return free_concatenated(lower_to_int8_ops(model)), splits
 
 
 def _rewrite_float(model, names):
