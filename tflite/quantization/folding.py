@@ -100,14 +100,14 @@ class _Folder:
         match layer:
             case layers.Rescaling():
                 channels = len(inputs.offset)
-                scale, offset = (np.broadcast_to(np.float64(v), channels) for v in (layer.scale, layer.offset))
+                scale, offset = (np.broadcast_to(_float64(v), channels) for v in (layer.scale, layer.offset))
                 return inputs.then(np.diag(scale), offset)
             case layers.BatchNormalization():
                 gamma, beta, mean, variance = _batch_normalization(layer)
                 scale = gamma / np.sqrt(variance + layer.epsilon)
                 return inputs.then(np.diag(scale), beta - mean * scale)
             case Luma():
-                return inputs.then(np.float64(layer.WEIGHTS)[:, None], layer.OFFSET)
+                return inputs.then(_float64(layer.WEIGHTS)[:, None], layer.OFFSET)
             case layers.Add() | layers.Subtract() if not all(self._is_plain(v) for v in inputs):
                 first, *rest = (self._known(v) for v in inputs)
                 sign = -1.0 if isinstance(layer, layers.Subtract) else 1.0
@@ -133,14 +133,14 @@ class _Folder:
             case layers.LayerNormalization():
                 return self._normalize(layer, inputs)
             case DegradationMaps():
-                channels, code = len(inputs.offset), np.float64(layer.code)
+                channels, code = len(inputs.offset), _float64(layer.code)
                 return inputs.then(np.eye(channels, channels + len(code)), np.append(np.zeros(channels), code))
             case layers.Conv2DTranspose():
                 return self._convolve(*_sub_pixel(layer), inputs, shuffle=layer.strides[0])
             case layers.Cropping2D() if _cropping(graph.parents(layer)[0]) is layer:
                 return inputs  # _sub_pixel has left away what is cropped
             case layers.Conv2D() if len(inputs.terms) > 1 and _is_weighting(layer):
-                kernel, bias = map(np.float64, layer.get_weights())
+                kernel, bias = map(_float64, layer.get_weights())
                 return inputs.then(kernel[0, 0], bias)
             case layers.Conv2D() | layers.DepthwiseConv2D():
                 return self._convolve(layer, layer.get_weights(), inputs)
@@ -258,7 +258,7 @@ class _Folder:
         channels = len(value.offset)
         assert list(layer.axis) == [3] if isinstance(layer.axis, list | tuple | tf.Variable) else layer.axis in (-1, 3)
         centred = self.exact(value.then(np.eye(channels) - 1 / channels), layer.name)
-        weights = iter(np.float64(layer.get_weights()))
+        weights = iter(map(_float64, layer.get_weights()))
         gamma = next(weights) if layer.scale else np.ones(channels)
         beta = next(weights) if layer.center else np.zeros(channels)
         return _plain(PixelNorm(layer.epsilon, name=layer.name)(centred)).then(np.diag(gamma), beta)
@@ -274,7 +274,7 @@ class _Folder:
         if factor is None and grouped:
             x, factor = self.exact(value, layer.name).ref(), 1.0
         elif factor is None:
-            kernel = np.float64(kernel)
+            kernel = _float64(kernel)
             total = np.einsum("c,hwco->hwo", offset, kernel)
             pads = int(layer.padding == "same" and max(layer.kernel_size) > 1 and offset.any())
             if not pads:
@@ -285,7 +285,7 @@ class _Folder:
             else:
                 kernel, x = np.einsum("tc,hwco->hwto", matrix, kernel), x.deref()
         else:
-            kernel, x = np.float64(kernel) * factor, x.deref()
+            kernel, x = _float64(kernel) * factor, x.deref()
         copied = type(layer).from_config(config)
         result = _with_weights(copied, x, [kernel, bias])
         if shuffle > 1:
@@ -304,6 +304,10 @@ class _Folder:
             else:
                 self._emitted[key] = self._enlarge(x, matrix, offset)
         return self._emitted[key]
+
+
+def _float64(values):
+    return np.asarray(values, np.float64)
 
 
 def _with_weights(layer, x, weights):
@@ -339,7 +343,7 @@ def _enlargement(layer):
 
 
 def _batch_normalization(layer):
-    weights = iter(np.float64(layer.get_weights()))
+    weights = iter(map(_float64, layer.get_weights()))
     channels = layer.input_shape[-1]
     gamma = next(weights) if layer.scale else np.ones(channels)
     beta = next(weights) if layer.center else np.zeros(channels)
@@ -402,14 +406,14 @@ def _merge_affine(model):
         if (isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1) and not diagonal:
             continue
         merged[layer.name] = conv.name
-        maps[conv.name] = np.float64(matrix), np.float64(offset), copies
+        maps[conv.name] = _float64(matrix), _float64(offset), copies
 
     def call(layer, inputs):
         if layer.name in merged:
             return inputs
         if layer.name not in maps:
             return graph.copy(layer, inputs)
-        (matrix, offset, copies), (kernel, bias) = maps[layer.name], map(np.float64, layer.get_weights())
+        (matrix, offset, copies), (kernel, bias) = maps[layer.name], map(_float64, layer.get_weights())
         if isinstance(layer, layers.DepthwiseConv2D):
             return graph.copy(layer, inputs, [kernel * np.diag(matrix)[:, None], bias * np.diag(matrix) + offset])
         kernel = kernel.reshape(*kernel.shape[:3], copies, -1) @ matrix

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras import layers
 
 from keras_rfdn.data.sources import sample
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import VARIANTS, ModelConfig
+from keras_rfdn.networks.layers import blueprint_separable, conv, depthwise, gelu, prelu, silu, upsample
+from keras_rfdn.networks.zoo.luma import bicubic, luma, with_luma, with_residual
 from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.folding import fold_residuals, fold_value_range
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
@@ -99,3 +102,55 @@ def assert_same_function(lr):
         assert difference < 1e-4 * np.std(wanted(lr)), difference
 
     return check
+
+
+def enlarged_first(x):
+    """VDSR's parts: a network on the luma of the bicubic image, one layer called three times, a residual."""
+    colours = bicubic(x, 2)
+    shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")
+    y = layers.Conv2D(4, 3, padding="same", name="first")(luma(colours))
+    for _ in range(3):
+        y = shared(y)
+    return with_residual(colours, conv(y, 1, 3, name="last"))
+
+
+def enlarged_last(x):
+    """FSRCNN's parts: a network on luma, PReLU, a transposed convolution; colours from the bicubic image."""
+    y = prelu(conv(luma(x), 4, 5, name="first"), name="prelu")
+    return with_luma(bicubic(x, 2), layers.Conv2DTranspose(1, 9, 2, padding="same", name="last")(y))
+
+
+def separable(x):
+    """LKDN's and BSRN's parts: separable and dilated convolutions, GELU, layer normalization."""
+    first = y = blueprint_separable(layers.Concatenate()([x] * 4), 8, name="first")
+    for i in range(2):
+        z = gelu(depthwise(y, 5, name=f"dilated{i}", dilation_rate=3))
+        y = layers.Add()([layers.LayerNormalization(name=f"norm{i}")(conv(z, 8, 1, name=f"c{i}")), y])
+    return upsample(layers.Add()([blueprint_separable(y, 8, name="deep"), first]), 2)
+
+
+def odd_gates(x):
+    """SPAN's and CARN-M's parts: pixels without their mean, SiLU, gates from -0.5 to 0.5, groups, a mean added."""
+    x = layers.Rescaling(255, [-114.4, -111.5, -103.0])(x)
+    y = silu(conv(x, 8, 3, name="first"))
+    y = layers.Conv2D(8, 3, padding="same", groups=2, name="groups")(y)
+    gate = layers.Rescaling(1, -0.5)(layers.Activation("sigmoid")(y))
+    y = layers.Multiply()([layers.Subtract()([y, conv(y, 8, 1, name="c")]), gate])
+    return layers.Rescaling(1, [0.4488, 0.4371, 0.4040])(upsample(layers.BatchNormalization()(y), 2))
+
+
+PARTS = {parts.__name__: parts for parts in (enlarged_first, enlarged_last, separable, odd_gates)}
+
+
+@pytest.fixture(params=PARTS)
+def parts(request, rng):
+    """A network of one of PARTS with random weights: RGB 0..255 -> RGB 0..255, 128 give or take 40 in the mean."""
+    keras.utils.set_random_seed(0)
+    lr = keras.Input((None, None, 3), name="lr")
+    model = keras.Model(lr, layers.Rescaling(255.0)(PARTS[request.param](layers.Rescaling(1 / 255)(lr))))
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([w + rng.uniform(0, 0.05, w.shape) for w in layer.get_weights()])
+    sr = model(sample.dead_leaves(48, seed=1)[None].astype(np.float32)).numpy()
+    tamed = layers.Rescaling(40 / sr.std(), 128 - 40 / sr.std() * sr.mean())(model.output)
+    return keras.Model(lr, tamed)
