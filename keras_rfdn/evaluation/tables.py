@@ -152,7 +152,7 @@ def comparison_cells(report: Report):
 def _compared(paper, here):
     """Two Scores, or None -> text of their PSNR, and of the difference."""
     texts = [EMPTY if score is None else f"{score.psnr:.2f}" for score in (paper, here)]
-    return [*texts, EMPTY if EMPTY in texts else f"{here.psnr - paper.psnr:+.2f}"]
+    return [*texts, EMPTY if EMPTY in texts else f"{round(here.psnr - paper.psnr, 2) + 0:+.2f}"]  # + 0: no -0.00
 
 
 def image_cells(report: Report):

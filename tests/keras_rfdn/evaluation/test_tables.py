@@ -74,7 +74,7 @@ def test_ours_beside_the_papers(result, report, bicubic_result):
     assert rows == [
         ["bicubic", "28.42", "32.24", "+3.82", "24.89", "–", "–"],
         ["rfdn", "32.24", "32.24", "+0.00", "30.58", "–", "–"],
-        ["rlfn", "32.24", "32.24", "-0.00", "–", "30.00", "–"],
+        ["rlfn", "32.24", "32.24", "+0.00", "–", "30.00", "–"],
     ]
     assert "| network | Set5, published | Set5, here | Set5, dB |" in tables.markdown(report(result()))
     for other in (report(result(), protocol="rgb"), report(result("e-rfdn")), report(result(ensemble=True))):
