@@ -32,10 +32,10 @@ def test_it_learns_and_becomes_a_fully_integer_file(example, tmp_path):
     assert path == tmp_path / "own_x2_int8_32x40.tflite"
     found = description.describe(path)
     assert found.float_operators == {}
-    # The block's layers are there three times, one for each call; the pointwise halves of the first two took in 1x1s.
+    # The block's layers are there three times, one for each call.
     assert found.operators["LOGISTIC"] == found.operators["DEPTHWISE_CONV_2D"] == 3
     lr = sample.dead_leaves(60, seed=9)[:32, :40]
-    assert metrics.psnr(litert.Model(path).upscale(lr), keras_upscalers.from_model(model)(lr), shave=0) > 45
+    assert metrics.psnr(litert.Model(path).upscale(lr), keras_upscalers.from_model(model)(lr), shave=0) > 35
 
 
 def test_a_file_of_the_older_format_gives_the_same(example, tmp_path):

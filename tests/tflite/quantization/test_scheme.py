@@ -43,11 +43,15 @@ def test_names_do_not_depend_on_what_was_built_before(network):
 
 @pytest.mark.parametrize(
     "layer",
-    [keras.layers.Softmax(name="odd"), keras.layers.Activation("tanh", name="odd")],
-    ids=["a layer", "an activation by name, which is no sigmoid"],
+    [
+        keras.layers.Softmax(name="odd"),
+        keras.layers.Activation("softplus", name="odd"),
+        keras.layers.ReLU(6.0, name="odd"),
+    ],
+    ids=["a layer", "an activation by name without a rule", "a ReLU that is cut off"],
 )
 def test_a_layer_without_a_rule_is_refused(layer):
     x = keras.Input((None, None, 3))
     model = lower_to_int8_ops(keras.Model(x, layer(x)))
-    with pytest.raises(ValueError, match=rf"no rule for odd \({type(layer).__name__}\).*Conv2D"):
+    with pytest.raises(ValueError, match=rf"no rule for odd \({type(layer).__name__}.*\) in int8.*Conv2D"):
         Scheme.of(model)
