@@ -10,7 +10,7 @@ NORMALIZED = 1 + 6 * 6 * 2 * 64 + sum(6 + block for block in range(1, 7)) * 64 +
 
 @pytest.mark.slow
 def test_published_counts():
-    """678K in CARN's table and RFDN's are the convolutions; they count Mult-Adds with one of the six reconstructions."""
+    """678K in other papers are the convolutions; their Mult-Adds hold one of the six reconstructions."""
     c = complexity.of_variant("memnet", 4, *complexity.hd_input(4))
     assert c.parameters == 712_779 == 678_209 + 6 + 4 * NORMALIZED
     reconstruction = 9 * 64 * 1280 * 720
