@@ -103,7 +103,9 @@ def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str
 def _rewrite(model, names):
     """(lowered network, convolutions whose channels are split). names: the convolutions to split."""
     model, splits = _rewrite_float(model, names)
-    return free_concatenated(lower_to_int8_ops(model)), splits
+    lowered = lower_to_int8_ops(model)
+    Scheme.of(lowered)  # refuses a layer without a rule, by its name
+    return free_concatenated(lowered), splits
 
 
 def _rewrite_float(model, names):
