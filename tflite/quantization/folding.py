@@ -11,6 +11,7 @@ from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.layers import BicubicUpscale, Contrast, Luma, PixelShuffle, ResizeLike, Split
 from keras_rfdn.networks.zoo.lapsrn import ThreeQuarters
+from keras_rfdn.networks.zoo.srcnn import ReplicationPadding
 from keras_rfdn.networks.zoo.srmdnf import DegradationMaps
 from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.int8_ops import AFFINE, WITH_ONE, MirrorPad, PixelNorm
@@ -135,6 +136,11 @@ class _Folder:
             case DegradationMaps():
                 channels, code = len(inputs.offset), _float64(layer.code)
                 return inputs.then(np.eye(channels, channels + len(code)), np.append(np.zeros(channels), code))
+            case ReplicationPadding():
+                x, factor = self.scaled(inputs, layer.name)
+                for i, step in enumerate(layer.mirrors()):
+                    x = MirrorPad(step, name=self._name(f"{layer.name}.{i}"))(x)
+                return _plain(x, factor)
             case layers.Conv2DTranspose():
                 return self._convolve(*_sub_pixel(layer), inputs, shuffle=layer.strides[0])
             case layers.Cropping2D() if _cropping(graph.parents(layer)[0]) is layer:

@@ -92,6 +92,8 @@ class GroupedPixelShuffle(PixelShuffle):
         self.groups = groups
 
     def call(self, inputs):
+        if self.groups == 1:
+            return super().call(inputs)
         return tf.concat([super(GroupedPixelShuffle, self).call(x) for x in tf.split(inputs, self.groups, -1)], -1)
 
     def get_config(self):

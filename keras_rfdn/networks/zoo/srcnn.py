@@ -33,9 +33,18 @@ class ReplicationPadding(keras.layers.Layer):
         self.margin = margin
 
     def call(self, inputs):
-        for _ in range(self.margin):  # TensorFlow knows mirrors alone; one of a single pixel repeats it
-            inputs = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+        for step in self.mirrors():
+            inputs = tf.pad(inputs, [[0, 0], [step, step], [step, step], [0, 0]], "SYMMETRIC")
         return inputs
+
+    def mirrors(self):
+        """Margins of the mirrors, one after the other, that repeat the border: TensorFlow knows mirrors alone. One of a
+        single pixel repeats it, then there are two that are alike, four, and so on.
+        """
+        steps = []
+        while sum(steps) < self.margin:
+            steps.append(min(1 + sum(steps), self.margin - sum(steps)))
+        return steps
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}

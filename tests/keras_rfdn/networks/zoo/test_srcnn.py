@@ -14,7 +14,8 @@ def test_published_counts(scale):
     assert f"{c.convolution_multiply_adds / 1e9:.1f}" == "52.7"  # CARN's table
 
 
-def test_outermost_pixels_are_repeated():
+@pytest.mark.parametrize("margin", [1, 2, 4, 9])
+def test_outermost_pixels_are_repeated(margin):
     x = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
-    padded = ReplicationPadding(2)(x).numpy()
-    np.testing.assert_array_equal(padded, np.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], "edge"))
+    padded = ReplicationPadding(margin)(x).numpy()
+    np.testing.assert_array_equal(padded, np.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)], "edge"))
