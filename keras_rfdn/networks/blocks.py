@@ -7,6 +7,7 @@ import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.layers import ACTIVATIONS, ATTENTIONS, Split, conv
+from keras_rfdn.networks.reparameterized import EdgeOrientedConv2D
 
 
 def rfdb(x, config, *, name):
@@ -60,6 +61,13 @@ def residual(x, config, *, name):
     return keras.layers.Add()([_attend(conv(y, config.channels, 3, name=f"{name}.conv2"), config, name), x])
 
 
+def ecb(x, config, *, name):
+    """Edge-oriented convolution block of ECBSR: a 3x3 convolution, of several branches in training."""
+    _refuse_distillation(config)
+    x = ACTIVATIONS[config.activation](EdgeOrientedConv2D(config.channels, name=name)(x))
+    return _attend(x, config, name)
+
+
 BLOCKS = {
     "rfdb": rfdb,
     "fdc": fdc,
@@ -68,6 +76,7 @@ BLOCKS = {
     "imdb": imdb,
     "imdb-r": imdb_r,
     "residual": residual,
+    "ecb": ecb,
 }
 
 

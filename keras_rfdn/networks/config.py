@@ -49,6 +49,11 @@ VARIANTS = {
     # Ours, for integer hardware (BUILD_NOTES.md): widths are whole tiles of 16 channels, ReLU costs no operation of its
     # own, nothing pools or resizes, and the network adds to the image's own pixels.
     "rfdn-mobile": ModelConfig("rfdb", channels=32, num_blocks=4, activation="relu", network="image_residual"),
+    # Ours, too: as many parameters and as fast, but a plain chain of 3x3 convolutions, each of several branches in
+    # training.
+    "ecbsr-mobile": ModelConfig(
+        "ecb", channels=32, num_blocks=16, distillation_rate=0, activation="relu", network="ecbsr"
+    ),
     # Table 1 and Figure 3, the blocks: 652/652/637/637K at x4.
     "table1-base": dataclasses.replace(_TABLE_1, block="base", distillation_rate=0),
     "table1-srb": dataclasses.replace(_TABLE_1, block="srb", distillation_rate=0),

@@ -10,13 +10,13 @@ from keras_rfdn.data.system.errors import UserError
 LRELU_SLOPE = 0.05  # the authors' released code
 
 
-def pytorch_initializer():
+def pytorch_initializer(gain=1.0):
     """Initializer of kernels as PyTorch's by default, which the authors' code relies on.
 
     Keras' own default (Glorot) has three times the variance, with which the residual steps of twelve to eighteen
     SRBs make features grow a hundredfold. A new one each time: one alone gives the same numbers again and again.
     """
-    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+    return keras.initializers.VarianceScaling(gain**2 / 3, mode="fan_in", distribution="uniform")
 
 
 def conv(x, filters, kernel_size, *, name, **options):

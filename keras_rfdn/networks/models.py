@@ -9,7 +9,7 @@ from keras_rfdn.networks import zoo
 from keras_rfdn.networks.blocks import BLOCKS
 from keras_rfdn.networks.config import Config, name_of
 from keras_rfdn.networks.layers import ACTIVATIONS, PixelShuffle, conv, lrelu, upsample
-from keras_rfdn.networks.reparameterized import merged
+from keras_rfdn.networks.reparameterized import EdgeOrientedConv2D, merged
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -72,9 +72,17 @@ def image_residual(x, config):
     """
     coarse = ACTIVATIONS[config.activation](conv(x, config.channels, 3, name="fea_conv"))
     residual = conv(_fused_blocks(coarse, config), 3 * config.scale**2, 3, name="upsampler.0", dtype="float32")
-    nearest = keras.layers.Concatenate(dtype="float32")([x] * config.scale**2)  # the pixel in each of its HR places
-    x = keras.layers.Add(dtype="float32")([residual, nearest])
-    return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
+    return _add_to_image(x, residual, config)
+
+
+def ecbsr(x, config):
+    """ECBSR (Zhang et al. 2021, "Edge-oriented convolution block for real-time super resolution on mobile devices"):
+    3x3 convolutions one after the other, each of several branches in training, between the image and what adds to it.
+    """
+    coarse = BLOCKS[config.block](x, config, name="fea_conv")
+    features = _chain(coarse, config, "B", first=1)[-1]
+    residual = EdgeOrientedConv2D(3 * config.scale**2, name="upsampler.0", dtype="float32")(features)
+    return _add_to_image(x, residual, config)
 
 
 def chained(x, config):
@@ -117,9 +125,17 @@ def _chain(x, config, name, *, first):
     return outputs
 
 
+def _add_to_image(x, residual, config):
+    """Image [n, h, w, 3] and what is added to each of its HR pixels [n, h, w, 3 * scale^2] -> HR image."""
+    nearest = keras.layers.Concatenate(dtype="float32")([x] * config.scale**2)  # the pixel in each of its HR places
+    x = keras.layers.Add(dtype="float32")([residual, nearest])
+    return PixelShuffle(config.scale, name="upsampler.1", dtype="float32")(x)
+
+
 NETWORKS = {
     "fused": fused,
     "image_residual": image_residual,
+    "ecbsr": ecbsr,
     "chained": chained,
     "msrresnet": msrresnet,
     **zoo.NETWORKS,

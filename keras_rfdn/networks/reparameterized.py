@@ -46,7 +46,9 @@ class EdgeOrientedConv2D(keras.layers.Layer):
         super().build(input_shape)
 
     def _kernel(self, name, size, channels):
-        return self._weight(name, [size, size, channels, self.filters], pytorch_initializer())
+        shape = [size, size, channels, self.filters]
+        # Beside the input itself the others start at a tenth: a chain of such layers would make features grow.
+        return self._weight(name, shape, pytorch_initializer(0.1 if channels == self.filters else 1))
 
     def _weight(self, name, shape, initializer):
         # In float32 whatever the policy: branches are merged before anything is rounded.
