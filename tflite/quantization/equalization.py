@@ -9,6 +9,7 @@ Where nothing but sums and products follows, the sign is free too: turned to one
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +54,27 @@ def equalize(
         name: seen.scaled(factors[groups.outputs[name]]) if name in groups.outputs else seen
         for name, seen in statistics.items()
     }
+
+
+def normalize_variances(model: keras.Model, images: Iterable[np.ndarray]) -> None:
+    """Scale what a layer normalization takes the reciprocal root of to 1 or below, in place; the output stays.
+
+    Features before a normalization may be of any size, and are 1e9 in LKDN. The root would be so small that the
+    converter rounds its quantization step up to a larger one. model: lowered. images: uint8 RGB [h, w, 3] each.
+    """
+    roots = [layer for layer in model.layers if isinstance(layer, Rsqrt)]
+    if not roots:
+        return
+    variances = keras.Model(model.input, [root.input for root in roots])
+    seen = [[tf.reduce_max(x) for x in tf.nest.flatten(variances(image[None].astype(np.float32)))] for image in images]
+    for root, largest in zip(roots, np.max(seen, axis=0), strict=True):
+        (variance,), product = graph.parents(root), graph.only_reader(root)
+        readers = graph.children(product)
+        if all(isinstance(reader, graph.CONVOLUTIONS) for reader in readers):
+            variance.set_weights([w / largest for w in variance.get_weights()])
+            for reader in readers:
+                kernel, *bias = reader.get_weights()
+                reader.set_weights([kernel / np.sqrt(largest), *bias])
 
 
 def rescale(model, groups, factors):

@@ -14,7 +14,12 @@ import tf_keras as keras
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.quantization import graph, im2col_skip, splitting
-from keras_rfdn.tflite.quantization.equalization import equalize, free_concatenated, noise_by_tensor
+from keras_rfdn.tflite.quantization.equalization import (
+    equalize,
+    free_concatenated,
+    noise_by_tensor,
+    normalize_variances,
+)
 from keras_rfdn.tflite.quantization.folding import fold_residuals
 from keras_rfdn.tflite.quantization.gptq import gptq
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
@@ -43,6 +48,7 @@ def quantize(
     """
     images = _within_bounds(model, images)
     model, splits = _rewrite(model, split or (names_to_split(model, images) if accurate else ()))
+    normalize_variances(model, images)
     scheme = Scheme.of(model)
     statistics = equalize(model, scheme, collect_statistics(model, scheme, images))
     if im2col_skip.CONCAT in scheme.leaders:
@@ -81,6 +87,7 @@ def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str
     lowered, _ = _rewrite(model, ())
     scheme = Scheme.of(lowered)
     images = _within_bounds(model, images)
+    normalize_variances(lowered, images)
     noise = noise_by_tensor(scheme, equalize(lowered, scheme, collect_statistics(lowered, scheme, images)))
     rewritten = _rewrite_float(model, ())[0]
     costs = {conv.name: splitting.cost(conv) for conv in graph.convolutions(rewritten)}

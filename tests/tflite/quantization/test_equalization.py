@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
+import tf_keras as keras
 
 from keras_rfdn.tflite.quantization import equalization
 from keras_rfdn.tflite.quantization.equalization import ChannelGroups, equalize
+from keras_rfdn.tflite.quantization.folding import fold_value_range
+from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate, collect_statistics
 
 
@@ -47,3 +51,18 @@ def test_a_contrast_passes_a_positive_factor_on(lowered):
     assert {*groups.outputs["B1.c5"]} <= groups.one_sided
     # Squares have another factor, and no say in what their channels' factor is.
     assert not {"B1.cca.contrast.square", "B1.cca.contrast.variance"} & groups.outputs.keys()
+
+
+def test_variances_of_any_size_are_made_1(images, assert_same_function):
+    """Features are 1e9 before LKDN normalizes them: the steps of the roots would be below what the converter keeps."""
+    x = keras.Input((None, None, 3))
+    y = keras.layers.Conv2D(4, 3, padding="same", name="first")(x)
+    y = keras.layers.LayerNormalization(name="norm")(y)
+    model = keras.Model(x, keras.layers.Conv2D(3, 3, padding="same", name="last")(y))
+    model.get_layer("first").set_weights([1e9 * w for w in model.get_layer("first").get_weights()])
+    lowered = lower_to_int8_ops(fold_value_range(model, batch=None))
+    equalization.normalize_variances(lowered, images)
+    assert_same_function(lowered, model)
+    variance = keras.Model(lowered.input, lowered.get_layer("norm.mean").output)
+    largest = max(variance(image[None].astype(np.float32)).numpy().max() for image in images)
+    assert largest == pytest.approx(1, rel=1e-5)
