@@ -125,7 +125,9 @@ def lower_to_int8_ops(model: keras.Model) -> keras.Model:
 
 
 def _is_read_elsewhere(layer):
-    return isinstance(layer, layers.InputLayer | Split) or len(graph.children(layer)) > 1
+    """Whether others than concatenations read a layer's result: several of those make it at one scale for all."""
+    others = [reader for reader in graph.children(layer) if not isinstance(reader, layers.Concatenate)]
+    return isinstance(layer, layers.InputLayer | Split) or bool(others)
 
 
 def _contrast(x, name):
