@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras import layers
 
-from keras_rfdn.networks.layers import Split
+from keras_rfdn.networks.layers import PixelShuffle, Split
 from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization.int8_ops import PIXELS, MirrorPad
 from keras_rfdn.tflite.quantization.scheme import Range, Scheme
 
 SAMPLES = 4096  # values of a tensor that one image gives to choose its range from
@@ -92,7 +94,8 @@ def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], 
     """{tensor: (low, high)} of a lowered network, by min_max_range of what its tensors take on in float.
 
     images: uint8 RGB [h, w, 3] each. Of each tensor and image SAMPLES values drawn at random count, and the smallest
-    and the largest. Values beyond an activation's saturation do not.
+    and the largest. Values beyond an activation's saturation do not. What is linear in the pixels, as bicubic colours
+    less their luma, gets room for every colour: few images have the brightest red, and clipping it is seen at once.
     """
     observe = tf.function(keras.Model(model.input, {name: model.get_layer(name).output for name in scheme.leaders}))
     rng, values = np.random.default_rng(seed), {}
@@ -103,9 +106,25 @@ def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], 
             values.setdefault(scheme.leaders[name], []).append(np.append(drawn, [flat.min(), flat.max()]))
     chosen = {}
     for name in scheme.free():
-        seen = np.clip(np.concatenate(values[name]), *scheme.saturation[name])
+        colours = [end for member in scheme.groups()[name] for end in _of_flat_images(model.get_layer(member))]
+        seen = np.clip(np.concatenate([*values[name], colours]), *scheme.saturation[name])
         chosen[name] = min_max_range(seen, scheme.negative_slope[name])
     return complete_ranges(model, scheme, chosen)
+
+
+def _of_flat_images(layer):
+    """Least and largest value that images of one colour give, where a layer enlarges pixels by a convolution; or ()."""
+    if not isinstance(layer, PixelShuffle):
+        return ()
+    (conv,) = graph.parents(layer)
+    padding = graph.parents(conv)[0]
+    if not (isinstance(conv, layers.Conv2D) and isinstance(padding, MirrorPad)):
+        return ()
+    if graph.parents(padding)[0].name != PIXELS:
+        return ()
+    kernel, bias = conv.get_weights()
+    of_colour = 255 * kernel.sum((0, 1))
+    return (bias + np.minimum(of_colour, 0).sum(0)).min(), (bias + np.maximum(of_colour, 0).sum(0)).max()
 
 
 def complete_ranges(model: keras.Model, scheme: Scheme, chosen: Mapping[str, Range]) -> dict[str, Range]:
