@@ -18,6 +18,7 @@ from keras_rfdn.tflite.quantization.int8_ops import AFFINE, WITH_ONE, MirrorPad,
 from keras_rfdn.tflite.quantization.untying import untie
 
 ONE = 255.0  # value of a constant channel: then it has the range of pixels
+COPIES = 4  # of the enlarged luma that a network begins with
 IMAGE_CHANNELS = 12  # of few channels a whole kernel costs no more than a pointwise and a depthwise one
 # f(a * x) = a * f(x) for a > 0, and one result.
 HOMOGENEOUS = (
@@ -117,6 +118,10 @@ class _Folder:
                 return first
             case layers.Add() | layers.Subtract():
                 return self._sum(layer, inputs)
+            case layers.Concatenate() if self._is_repeated(layer, inputs):
+                ((x, _),) = inputs[0].terms
+                matrix = np.hstack([v.terms[0][1] for v in inputs])
+                return _Linear(((x, matrix),), np.concatenate([v.offset for v in inputs]))
             case layers.Concatenate():
                 scaled = [self.scaled(v, layer.name) for v in inputs]
                 if len({factor for _, factor in scaled}) > 1:
@@ -165,6 +170,12 @@ class _Folder:
         values = tf.nest.map_structure(lambda v: self.exact(v, layer.name), inputs)
         results = graph.copy(layer, values)
         return tf.nest.map_structure(_plain, results)
+
+    def _is_repeated(self, layer, inputs):
+        """Whether a concatenation is of one tensor several times, and convolutions read it, which can add copies up."""
+        tensors = {tuple(x for x, _ in v.terms) for v in inputs}
+        readers = graph.children(layer)
+        return len(tensors) == 1 and len(*tensors) == 1 and all(isinstance(r, graph.CONVOLUTIONS) for r in readers)
 
     def _is_plain(self, value):
         return value.factor() is not None
@@ -285,7 +296,9 @@ class _Folder:
             pads = int(layer.padding == "same" and max(layer.kernel_size) > 1 and offset.any())
             if not pads:
                 bias = bias + total.sum((0, 1))
-            if isinstance(x, _Enlarged) or pads:
+            if isinstance(x, _Enlarged) and len(offset) == 1 and matrix.sum():
+                kernel, x = self._finely(x, matrix, kernel, total, pads)
+            elif isinstance(x, _Enlarged) or pads:
                 kernel = [np.einsum("tc,hwco->hwto", matrix, kernel), total[:, :, None] / ONE]
                 kernel, x = np.concatenate(kernel[: 1 + pads], axis=2), self._with_one(x, pads, layer.name)
             else:
@@ -297,6 +310,23 @@ class _Folder:
         if shuffle > 1:
             result = PixelShuffle(shuffle, name=self._name(f"{layer.name}.shuffle"))(result)
         return _plain(result)
+
+    def _finely(self, enlarged, matrix, kernel, total, one):
+        """(kernel, tensor) of an enlarged image of one channel, luma, in COPIES that lie parts of a grey level apart.
+
+        A network that sharpens makes much of its rounding; that of the copies' mean is a COPIES-th as large.
+        """
+        levels = matrix.sum()  # what a change by one grey level changes
+        copies = np.repeat(matrix / levels, COPIES, axis=1)
+        shifts = (np.arange(COPIES) - (COPIES - 1) / 2) / COPIES
+        kernel = np.repeat(kernel * levels / COPIES, COPIES, axis=2)
+        if one:
+            kernel = np.concatenate([kernel, total[:, :, None] / ONE], axis=2)
+            copies, shifts = np.pad(copies, [(0, 0), (0, 1)]), np.append(shifts, ONE)
+        key = ("finely", enlarged, matrix.tobytes(), one)
+        if key not in self._emitted:
+            self._emitted[key] = self._enlarge(enlarged, copies, shifts)
+        return kernel, self._emitted[key]
 
     def _with_one(self, x, one, name):
         """x, and a constant channel behind its own: zero beyond the border as what is padded with zeros is."""
