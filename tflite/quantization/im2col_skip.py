@@ -79,7 +79,7 @@ def _long_skip(model):
             continue
         parents, children = graph.parents(total), graph.children(total)
         first = [p for p in parents if graph.parents(p) == [model.layers[0]] and _is_dense(p)]
-        deep = [p for p in parents if p not in first and graph.children(p) == [total] and _is_dense(p)]
+        deep = [p for p in parents if p not in first and graph.children(p) == [total]]
         if len(first) == len(deep) == 1 and len(children) == 1 and _is_dense(children[0]):
             return *first, *deep, total, *children
     return None
