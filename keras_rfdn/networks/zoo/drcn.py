@@ -44,3 +44,7 @@ class DeltaInitializer(keras.initializers.Initializer):
         kernel = tf.eye(channels, dtype=dtype)[None, None]
         above, left = height // 2, width // 2
         return tf.pad(kernel, [[above, height - above - 1], [left, width - left - 1], [0, 0], [0, 0]])
+
+
+# Keras looks initializers up without the package's name when it loads a whole model from HDF5.
+keras.utils.get_custom_objects()["DeltaInitializer"] = DeltaInitializer

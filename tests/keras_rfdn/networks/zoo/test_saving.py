@@ -11,8 +11,6 @@ LARGE = {"bsrn", "lkdn", "memnet"}  # over 10 s each
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in ZOO])
 def test_keras_loads_a_saved_model(tmp_path, rng, name, suffix):
-    if (name, suffix) == ("drcn", "h5"):
-        pytest.xfail("Keras does not find initializers of a package's own in its older format")
     model = models.build(variant(name, 3))
     model.save(tmp_path / f"m.{suffix}")
     loaded = keras.models.load_model(tmp_path / f"m.{suffix}", compile=False)
