@@ -96,7 +96,7 @@ def test_it_starts_from_what_convert_makes_and_reads_that_back(small_weights, ph
     monkeypatch.setattr(tuner, "quantize", lambda *given, **named: asked.append(named) or original(*given, **named))
     first = tuner.calibrate(model, pairs, tmp_path, accurate=True, seed=0)
     again = tuner.calibrate(model, [], tmp_path, accurate=True, seed=0)
-    assert asked == [{"accurate": True}]
+    assert asked == [{"split": ["B1.c5", "c.0"]}]
     assert again.ranges == first.ranges
     lr = sample.dead_leaves(40, seed=9)[None].astype(np.float32)
     wanted = simulate(first)(lr)

@@ -162,7 +162,7 @@ def test_a_layer_that_the_other_scale_lacks_starts_fresh(make, tmp_path, caplog)
     start = ModelConfig("residual", 8, 1, distillation_rate=0, activation="relu", network="msrresnet", scale=2)
     source = models.build(start)
     checkpoint.save(source, start, tmp_path / "x2.h5")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         model = make(model=dataclasses.replace(start, scale=4), init=tmp_path / "x2.h5").model
     assert "x2.h5, all but 2 of 7 layers: conv_last, upconv2" in caplog.text
     for layer in model.layers:

@@ -74,7 +74,10 @@ def lowered(network):
     return build
 
 
-@pytest.fixture(scope="session", params=CONFIGS)
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in ("cca", "imdn") else ()) for name in CONFIGS],
+)
 def family(request):
     """Each family's name."""
     return request.param

@@ -5,13 +5,15 @@ import tf_keras as keras
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.tflite.quantization import graph, im2col_skip
-from keras_rfdn.tflite.quantization.post_training import lower, quantize
+from keras_rfdn.tflite.quantization.post_training import lower, names_to_split, quantize
 from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import litert
 
 
 # esa: tests/tflite/test_convert.py
-@pytest.mark.parametrize("name", [pytest.param("cca", marks=pytest.mark.slow), "imdn", "mobile", "msrresnet"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("cca", "imdn")), "mobile", "msrresnet"]
+)
 def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, network, images, lr):
     quantized = quantize(network(name), images)
     content = converter.convert_quantized(quantized, height=40, width=40)
@@ -22,6 +24,7 @@ def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, netw
     assert np.abs(simulated - np.clip(network(name)(lr)[0], 0, 255)).mean() < 0.1 * np.std(simulated)
 
 
+@pytest.mark.slow
 def test_accurate_loses_less_and_splits_what_it_names(network, images, lr):
     model = network("esa")
     exact = np.clip(model(lr), 0, 255)
@@ -30,13 +33,15 @@ def test_accurate_loses_less_and_splits_what_it_names(network, images, lr):
         quantized = quantize(model, images, accurate=accurate)
         errors.append(np.mean(np.square(simulate(quantized)(lr) - exact)))
     assert errors[1] < errors[0]
-    split, whole = lower(model, accurate=True), lower(model)
-    for name in ("B1.c5", "c.0"):
+    names = names_to_split(model, images)
+    split, whole = lower(model, split=names), lower(model)
+    assert names == ["B1.c5", "c.0"]
+    for name in names:
         assert split.get_layer(name).filters == 2 * whole.get_layer(name).filters
     assert type(graph.children(split.get_layer("c.0"))[0]) is keras.layers.ReLU
     assert im2col_skip.IM2COL in [layer.name for layer in whole.layers]
 
 
 def test_accurate_is_refused_where_there_is_nothing_to_split(network, images):
-    with pytest.raises(ValueError, match=r"accurate splits B1\.c5 and c\.0, and this network has neither"):
+    with pytest.raises(ValueError, match="accurate splits channels, and in this network there are none worth it"):
         quantize(network("msrresnet"), images, accurate=True)

@@ -11,7 +11,7 @@ from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate, collect_statistics
 
 
-@pytest.mark.parametrize("name", ["esa", "cca"])
+@pytest.mark.parametrize("name", ["esa", pytest.param("cca", marks=pytest.mark.slow)])
 def test_splitting_channels_is_exact_and_halves_their_rounding_error(
     name, network, lowered, images, lr, round_tensors, assert_same_function
 ):

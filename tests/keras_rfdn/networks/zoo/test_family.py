@@ -22,6 +22,7 @@ MULT_ADDS = {
 }
 
 
+@pytest.mark.slow  # x4 alone: test_variants.py
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_papers(name):
     for scale, published in zip(SCALES, PARAMETERS[name], strict=True):

@@ -5,7 +5,7 @@ import tf_keras as keras
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ZOO, variant
 
-LARGE = {"bsrn", "lkdn", "memnet"}  # over 10 s each
+LARGE = {"drrn", "memnet", "carn", "carn-m", "rlfn", "bsrn", "lkdn", "efdn"}
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
