@@ -10,7 +10,7 @@ import functools
 import numpy as np
 import tf_keras as keras
 
-from keras_rfdn.checkpoints.releases import Part, Release, scale_of_upsampler, torch_parts, unshuffled
+from keras_rfdn.checkpoints.releases import Part, Release, scale_of_upsampler, torch_network, torch_parts, unshuffled
 from keras_rfdn.networks.config import SCALES
 from keras_rfdn.networks.zoo.carn import CHANNELS, GROUPS
 
@@ -31,10 +31,6 @@ _DRRN = {"input": "arg:learned_0", "conv1": "arg:learned_1", "conv2": "arg:learn
 
 def _drrn(layer, scale):
     return keyed(layer, _DRRN[layer.name])
-
-
-def _drrn_torch(layer, scale):
-    return torch_parts(layer, layer.name)
 
 
 def _memnet(layer, scale):
@@ -73,18 +69,13 @@ def _idn_stride(key):
 
 
 def _srmdnf(prefix):
-    """prefix: before the numbers of all layers there. Ours is that of KAIR."""
+    """Release of SRMDNF. prefix: before the numbers of all layers there. Ours is that of KAIR."""
 
-    def parts(layer, scale):
-        if layer.name == "upsampler.0":
-            return unshuffled(torch_parts(layer, f"{prefix}22"), scale)
-        return torch_parts(layer, layer.name.replace("model.", prefix))
+    def rename(name):
+        return name.replace("upsampler.0", "model.22").replace("model.", prefix)
 
-    return parts
-
-
-def _srmdnf_scales(last):
-    return functools.partial(scale_of_upsampler, key=f"{last}.bias")
+    scales = functools.partial(scale_of_upsampler, key=f"{rename('upsampler.0')}.bias")
+    return Release("srmdnf", scales, torch_network(rename))
 
 
 def _carn(groups, rename=str):
@@ -138,11 +129,13 @@ _CARN_IGNORED = {number for name, number in _CARN_NUMBERS.items() if _carn_ignor
 
 RELEASES = (
     Release("drrn", _all_scales("arg:learned_1", (128, 128, 3, 3)), _drrn),
-    Release("drrn", _all_scales("conv1.weight", (128, 128, 3, 3)), _drrn_torch),  # github.com/jt827859032/DRRN-pytorch
+    Release(
+        "drrn", _all_scales("conv1.weight", (128, 128, 3, 3)), torch_network()
+    ),  # github.com/jt827859032/DRRN-pytorch
     Release("memnet", _all_scales("conv_end_01.0", (1, 64, 3, 3)), _memnet, _memnet_copy),  # github.com/tyshiwo/MemNet
     Release("idn", _idn_scales, _idn, _idn_stride),  # github.com/Zheng222/IDN-Caffe
-    Release("srmdnf", _srmdnf_scales("Conv_22"), _srmdnf("Conv_")),  # github.com/nihui/srmd-ncnn-vulkan
-    Release("srmdnf", _srmdnf_scales("model.22"), _srmdnf("model.")),  # github.com/cszn/KAIR
+    _srmdnf("Conv_"),  # github.com/nihui/srmd-ncnn-vulkan
+    _srmdnf("model."),  # github.com/cszn/KAIR
     Release("carn", _carn_scales(64), _carn(1), _carn_ignored),  # github.com/nmhkahn/CARN-pytorch
     Release("carn-m", _carn_scales(16), _carn(GROUPS), _carn_ignored),
     Release("carn", _carn_scales(64, _CARN_NUMBERS.get), _carn(1, _CARN_NUMBERS.get), _CARN_IGNORED.__contains__),

@@ -7,7 +7,6 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
 
-from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.layers import BicubicUpscale, Contrast, Luma, PixelShuffle, ResizeLike, Split
 from keras_rfdn.networks.zoo.lapsrn import ThreeQuarters
@@ -96,7 +95,8 @@ class _Folder:
     """Fresh layers for those of an untied model; values between them are _Linear."""
 
     def __init__(self):
-        self._scaled, self._exact, self._emitted, self._names = {}, {}, {}, set()
+        self._scaled, self._exact, self._emitted = {}, {}, {}
+        self._name = graph.Names().fresh
 
     def call(self, layer, inputs):
         match layer:
@@ -239,13 +239,6 @@ class _Folder:
             total = layers.Add(name=self._name(f"{name}.sum"))([total, summand])
         return total
 
-    def _name(self, name):
-        found, number = name, 2
-        while found in self._names:
-            found, number = f"{name}_{number}", number + 1
-        self._names.add(found)
-        return found
-
     def _emit(self, x, matrix, offset, name):
         """Tensor of x @ matrix + offset, by a layer that computes nothing else."""
         if isinstance(x, _Enlarged):
@@ -254,9 +247,9 @@ class _Folder:
         diagonal = matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
         if diagonal and len(matrix) > 3:
             layer = layers.DepthwiseConv2D(1, name=self._name(f"{name}.{AFFINE}"))
-            return _with_weights(layer, x, [np.diag(matrix)[None, None, :, None], offset])
+            return graph.with_weights(layer, x, [np.diag(matrix)[None, None, :, None], offset])
         layer = layers.Conv2D(matrix.shape[1], 1, name=self._name(f"{name}.{AFFINE}"))
-        return _with_weights(layer, x, [matrix[None, None], offset])
+        return graph.with_weights(layer, x, [matrix[None, None], offset])
 
     def _enlarge(self, enlarged, matrix, offset):
         taps, padding, stride, scale = _enlargement(enlarged.layer)
@@ -267,7 +260,7 @@ class _Folder:
             self._emitted[key] = MirrorPad(padding, name=f"{name}.pad")(x)
         kernel = np.einsum("ijp,co->ijcpo", taps, matrix).reshape(*taps.shape[:2], len(matrix), -1)
         conv = layers.Conv2D(kernel.shape[-1], taps.shape[:2], stride, name=f"{name}.conv")
-        subpixels = _with_weights(conv, self._emitted[key], [kernel, np.tile(offset, scale**2)])
+        subpixels = graph.with_weights(conv, self._emitted[key], [kernel, np.tile(offset, scale**2)])
         return PixelShuffle(scale, name=name)(subpixels)
 
     def _normalize(self, layer, value):
@@ -283,7 +276,7 @@ class _Folder:
     def _convolve(self, layer, weights, value, shuffle=1):
         """A convolution with the linear map of what it takes in its kernel."""
         kernel, bias = weights
-        config, grouped = layer.get_config(), isinstance(layer, layers.DepthwiseConv2D) or layer.groups > 1
+        grouped = isinstance(layer, layers.DepthwiseConv2D) or layer.groups > 1
         if len(value.terms) != 1:
             value = _plain(*self.scaled(value, layer.name))
         ((x, matrix),), offset = value.terms, value.offset
@@ -305,8 +298,7 @@ class _Folder:
                 kernel, x = np.einsum("tc,hwco->hwto", matrix, kernel), x.deref()
         else:
             kernel, x = _float64(kernel) * factor, x.deref()
-        copied = type(layer).from_config(config)
-        result = _with_weights(copied, x, [kernel, bias])
+        result = graph.copy(layer, x, [kernel, bias])
         if shuffle > 1:
             result = PixelShuffle(shuffle, name=self._name(f"{layer.name}.shuffle"))(result)
         return _plain(result)
@@ -336,7 +328,7 @@ class _Folder:
             matrix, offset = np.eye(channels, channels + one), ONE * np.eye(channels + one)[-1] * one
             if not isinstance(x, _Enlarged):
                 layer = layers.Conv2D(channels + one, 1, name=self._name(f"{name}.{WITH_ONE}"))
-                self._emitted[key] = _with_weights(layer, x.deref(), [matrix[None, None], offset])
+                self._emitted[key] = graph.with_weights(layer, x.deref(), [matrix[None, None], offset])
             else:
                 self._emitted[key] = self._enlarge(x, matrix, offset)
         return self._emitted[key]
@@ -344,12 +336,6 @@ class _Folder:
 
 def _float64(values):
     return np.asarray(values, np.float64)
-
-
-def _with_weights(layer, x, weights):
-    result = layer(x)
-    layer.set_weights(weights)
-    return result
 
 
 def _is_identity(x, matrix):
@@ -373,8 +359,7 @@ def _enlargement(layer):
     if isinstance(layer, BicubicUpscale):
         return layer.kernel(1)[:, :, 0], layer.PADDING, 1, layer.scale
     if isinstance(layer, ThreeQuarters):
-        taps = bicubic.three_quarters_kernel()
-        return np.einsum("ia,jb->ijab", taps, taps).reshape(*[len(taps)] * 2, 9), layer.PADDING, 4, 3
+        return layer.kernel()[:, :, 0], layer.PADDING, 4, 3
     return None
 
 
@@ -509,7 +494,7 @@ def _merge_separable(model):
             dilation_rate=layer.dilation_rate,
             name=layer.name,
         )
-        return _with_weights(conv, inputs, [kernel, bias])
+        return graph.with_weights(conv, inputs, [kernel, bias])
 
     return graph.rebuild(model, call) if pairs else model
 

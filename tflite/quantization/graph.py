@@ -87,6 +87,28 @@ def rebuild(model, call, *, input_shape=None):
     return keras.Model(lr, walk(model, lr, call), name=model.name)
 
 
+def with_weights(layer, inputs, weights):
+    """Output of a fresh layer for inputs, with those weights."""
+    outputs = layer(inputs)
+    layer.set_weights(weights)
+    return outputs
+
+
+class Names:
+    """Names that were given to layers."""
+
+    def __init__(self, *taken):
+        self._taken = set(taken)
+
+    def fresh(self, name):
+        """name, or for one that was given before name_2, name_3, ..."""
+        found, number = name, 2
+        while found in self._taken:
+            found, number = f"{name}_{number}", number + 1
+        self._taken.add(found)
+        return found
+
+
 def copy(layer, inputs, weights=None, **changes):
     """Output of a layer's copy for inputs, with its own weights or those given, and changes to its configuration."""
     duplicate = type(layer).from_config(layer.get_config() | changes)

@@ -36,7 +36,7 @@ def untie(model: keras.Model, *, input_shape=None) -> keras.Model:
     batch, *shape = input_shape or model.input_shape
     first = next(layer for layer in model.layers if isinstance(layer, layers.InputLayer))
     lr = keras.Input(shape, batch, name=first.name, dtype="float32")
-    return keras.Model(lr, _run(model, lr, _Names([first.name]), ""), name=model.name)
+    return keras.Model(lr, _run(model, lr, graph.Names(first.name), ""), name=model.name)
 
 
 def _run(model, x, names, prefix):
@@ -58,21 +58,6 @@ def _run(model, x, names, prefix):
     return values[id(model.output)]
 
 
-class _Names:
-    """Names that were given to layers."""
-
-    def __init__(self, taken):
-        self._taken = set(taken)
-
-    def fresh(self, name):
-        """name, or for one that was given before name_2, name_3, ..."""
-        found, number = name, 2
-        while found in self._taken:
-            found, number = f"{name}_{number}", number + 1
-        self._taken.add(found)
-        return found
-
-
 def _call(layer, inputs, name):
     """What the layer gives for inputs, by layers of the known kinds where it is one of them in other words."""
     if isinstance(layer, layers.Activation) and layer.activation in ACTIVATION_LAYERS:
@@ -91,7 +76,7 @@ def _call(layer, inputs, name):
     if hasattr(layer, "get_merged"):  # branches that are one convolution at inference
         kernel, bias = layer.get_merged()
         conv = layers.Conv2D(kernel.shape[-1], kernel.shape[:2], padding="same", name=name)
-        return _with_weights(conv, inputs, [kernel, bias])
+        return graph.with_weights(conv, inputs, [kernel, bias])
     changes = {"name": name, "dtype": "float32"}
     if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
         return graph.copy(layer, inputs, **changes)
@@ -118,15 +103,11 @@ def _separable(layer, inputs, name):
     config = layer.get_config()
     options = {key: config[key] for key in ("strides", "padding", "dilation_rate", "depth_multiplier")}
     first = layers.DepthwiseConv2D(layer.kernel_size, name=f"{name}.depthwise", **options)
-    x = _with_weights(first, inputs, [depthwise, np.zeros(channels)])
+    x = graph.with_weights(first, inputs, [depthwise, np.zeros(channels)])
     last = layers.Conv2D(layer.filters, 1, name=name)
-    return _activate(layer.activation, _with_weights(last, x, [pointwise, *(bias or [np.zeros(layer.filters)])]), name)
-
-
-def _with_weights(layer, x, weights):
-    result = layer(x)
-    layer.set_weights(weights)
-    return result
+    return _activate(
+        layer.activation, graph.with_weights(last, x, [pointwise, *(bias or [np.zeros(layer.filters)])]), name
+    )
 
 
 def _call_function(layer, tensors, node, name):

@@ -68,6 +68,10 @@ class ThreeQuarters(keras.layers.Layer):
 
     def call(self, inputs):
         margins = [[0, 0], [self.PADDING, self.PADDING], [self.PADDING, self.PADDING], [0, 0]]
-        taps = kernels.block_kernel(4, 3)
-        kernel = tf.constant(np.einsum("ia,jb->ijab", taps, taps).reshape(8, 8, 1, 9), inputs.dtype)
+        kernel = tf.constant(self.kernel(), inputs.dtype)
         return tf.nn.depth_to_space(tf.nn.conv2d(tf.pad(inputs, margins, "SYMMETRIC"), kernel, 4, "VALID"), 3)
+
+    def kernel(self):
+        """Convolution [8, 8, 1, 9] of stride 4 to the pixels of a block, as tf.nn.depth_to_space orders them."""
+        taps = kernels.block_kernel(4, 3)
+        return np.einsum("ia,jb->ijab", taps, taps).reshape(8, 8, 1, 9)
