@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import ModelConfig, variant
+from keras_rfdn.networks.config import Config, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
 CONVOLUTIONS = keras.layers.Conv2D, keras.layers.DepthwiseConv2D  # Conv2DTranspose is a Conv2D
@@ -35,8 +35,8 @@ def of_variant(name: str, scale: int, height: int, width: int) -> Complexity:
     return of_config(variant(name, scale), height, width)
 
 
-def of_config(config: ModelConfig, height: int, width: int) -> Complexity:
-    """Complexity of a ModelConfig's network for one LR image of height x width."""
+def of_config(config: Config, height: int, width: int) -> Complexity:
+    """Complexity of a configuration's network for one LR image of height x width."""
     return count(models.build(config, height=height, width=width))
 
 

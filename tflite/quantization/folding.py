@@ -81,9 +81,7 @@ class _Linear:
         if len(self.terms) != 1 or self.offset.any():
             return None
         ((x, a),) = self.terms
-        if isinstance(x, _Enlarged) or a.shape[0] != a.shape[1] or not (a == a[0, 0] * np.eye(len(a))).all():
-            return None
-        return a[0, 0]
+        return None if isinstance(x, _Enlarged) else _times_identity(a)
 
 
 def _plain(tensor, factor=1.0):
@@ -105,7 +103,7 @@ class _Folder:
                 scale, offset = (np.broadcast_to(_float64(v), channels) for v in (layer.scale, layer.offset))
                 return inputs.then(np.diag(scale), offset)
             case layers.BatchNormalization():
-                gamma, beta, mean, variance = _batch_normalization(layer)
+                gamma, beta, mean, variance = _normalization_weights(layer, len(inputs.offset))
                 scale = gamma / np.sqrt(variance + layer.epsilon)
                 return inputs.then(np.diag(scale), beta - mean * scale)
             case Luma():
@@ -206,12 +204,10 @@ class _Folder:
                 return self._exact[value], 1.0
             # In terms of a tensor that no convolution makes, so that it may be taken as it is.
             natural = [
-                a[0, 0]
+                number
                 for x, a in value.terms
                 if not isinstance(x, _Enlarged)
-                and a.shape[0] == a.shape[1]
-                and a[0, 0] > 0
-                and (a == a[0, 0] * np.eye(len(a))).all()
+                and (number := _times_identity(a) or 0.0) > 0
                 and not _made_by_convolution(_Linear(((x, a),), value.offset))
             ]
             factor = natural[0] if natural else 1.0
@@ -244,8 +240,7 @@ class _Folder:
         if isinstance(x, _Enlarged):
             return self._enlarge(x, matrix, offset)
         x = x.deref()
-        diagonal = matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
-        if diagonal and len(matrix) > 3:
+        if _is_diagonal(matrix) and len(matrix) > 3:
             layer = layers.DepthwiseConv2D(1, name=self._name(f"{name}.{AFFINE}"))
             return graph.with_weights(layer, x, [np.diag(matrix)[None, None, :, None], offset])
         layer = layers.Conv2D(matrix.shape[1], 1, name=self._name(f"{name}.{AFFINE}"))
@@ -268,9 +263,7 @@ class _Folder:
         channels = len(value.offset)
         assert list(layer.axis) == [3] if isinstance(layer.axis, list | tuple | tf.Variable) else layer.axis in (-1, 3)
         centred = self.exact(value.then(np.eye(channels) - 1 / channels), layer.name)
-        weights = iter(map(_float64, layer.get_weights()))
-        gamma = next(weights) if layer.scale else np.ones(channels)
-        beta = next(weights) if layer.center else np.zeros(channels)
+        gamma, beta, *_ = _normalization_weights(layer, channels)
         return _plain(PixelNorm(layer.epsilon, name=layer.name)(centred)).then(np.diag(gamma), beta)
 
     def _convolve(self, layer, weights, value, shuffle=1):
@@ -338,6 +331,17 @@ def _float64(values):
     return np.asarray(values, np.float64)
 
 
+def _times_identity(matrix):
+    """The number that times the identity is the matrix; None where it is another."""
+    if matrix.shape[0] != matrix.shape[1] or not (matrix == matrix[0, 0] * np.eye(len(matrix))).all():
+        return None
+    return matrix[0, 0]
+
+
+def _is_diagonal(matrix):
+    return matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
+
+
 def _is_identity(x, matrix):
     return (
         not isinstance(x, _Enlarged)
@@ -363,12 +367,12 @@ def _enlargement(layer):
     return None
 
 
-def _batch_normalization(layer):
+def _normalization_weights(layer, channels):
+    """Factor and summand of each channel, then what else a normalization has: float64 arrays."""
     weights = iter(map(_float64, layer.get_weights()))
-    channels = layer.input_shape[-1]
     gamma = next(weights) if layer.scale else np.ones(channels)
     beta = next(weights) if layer.center else np.zeros(channels)
-    return gamma, beta, next(weights), next(weights)
+    return gamma, beta, *weights
 
 
 def _sub_pixel(layer):
@@ -414,7 +418,7 @@ def _is_weighting(layer):
 
 def _merge_affine(model):
     """Convolutions take in the linear maps behind them that nothing else shares the input of."""
-    maps, merged = {}, {}  # {convolution: [(matrix, offset)]}, {map's layer: convolution}
+    maps, merged = {}, set()  # {convolution: (matrix, offset, copies)}, layers of such maps
     for layer in model.layers:
         if AFFINE not in layer.name:
             continue
@@ -423,10 +427,9 @@ def _merge_affine(model):
         conv, copies = _convolution_before(layer)
         if conv is None:
             continue
-        diagonal = matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
-        if (isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1) and not diagonal:
+        if (isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1) and not _is_diagonal(matrix):
             continue
-        merged[layer.name] = conv.name
+        merged.add(layer.name)
         maps[conv.name] = _float64(matrix), _float64(offset), copies
 
     def call(layer, inputs):

@@ -80,16 +80,15 @@ def _middle(image, height, width):
 
 def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str]:
     """The convolutions that accurate splits: ACCURATE_SPLITS, or by the noise that rounding their results adds."""
-    convolutions = {conv.name: conv for conv in graph.convolutions(fold_residuals(model))}
-    known = [name for name in convolutions if name in ACCURATE_SPLITS]
+    known = [conv.name for conv in graph.convolutions(model) if conv.name in ACCURATE_SPLITS]
     if known:
         return known
-    lowered, _ = _rewrite(model, ())
+    rewritten, _ = _rewrite_float(model, ())
+    lowered = _lower(rewritten)
     scheme = Scheme.of(lowered)
     images = _within_bounds(model, images)
     normalize_variances(lowered, images)
     noise = noise_by_tensor(scheme, equalize(lowered, scheme, collect_statistics(lowered, scheme, images)))
-    rewritten = _rewrite_float(model, ())[0]
     costs = {conv.name: splitting.cost(conv) for conv in graph.convolutions(rewritten)}
     budget = ACCURATE_COST * sum(splitting.multiply_adds(conv) for conv in graph.convolutions(rewritten))
     chosen = []
@@ -110,9 +109,13 @@ def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str
 def _rewrite(model, names):
     """(lowered network, convolutions whose channels are split). names: the convolutions to split."""
     model, splits = _rewrite_float(model, names)
+    return _lower(model), splits
+
+
+def _lower(model):
     lowered = lower_to_int8_ops(model)
     Scheme.of(lowered)  # refuses a layer without a rule, by its name
-    return free_concatenated(lowered), splits
+    return free_concatenated(lowered)
 
 
 def _rewrite_float(model, names):

@@ -46,6 +46,13 @@ def test_folding_keeps_the_function(network, rng):
     np.testing.assert_allclose(fold_value_range(network)(lr), wanted, atol=1e-4 * wanted.std())
 
 
+def test_lapsrn_at_x3_is_x4_made_smaller():
+    model = models.build(variant("lapsrn", 3))
+    wanted = model(IMAGES[0][None].astype(np.float32)).numpy()
+    folded = fold_value_range(model)(IMAGES[0][None].astype(np.float32))
+    np.testing.assert_allclose(folded, wanted, atol=1e-4 * wanted.std())
+
+
 @of_zoo(("fsrcnn",))
 def test_the_int8_file_computes_what_is_simulated_and_nearly_the_network(network):
     quantized = quantize(fold_value_range(network, batch=None), IMAGES)
