@@ -19,10 +19,17 @@ def pytorch_initializer(gain=1.0):
     return keras.initializers.VarianceScaling(gain**2 / 3, mode="fan_in", distribution="uniform")
 
 
-def conv(x, filters, kernel_size, *, name, **options):
-    """Convolution with bias and padding, unless options (those of Conv2D) say otherwise."""
+def conv_layer(filters, kernel_size, *, name, **options):
+    """Convolution to be called, perhaps several times: with bias and padding, unless options (those of Conv2D) say
+    otherwise.
+    """
     options = {"padding": "same", "kernel_initializer": pytorch_initializer(), **options}
-    return keras.layers.Conv2D(filters, kernel_size, name=name, **options)(x)
+    return keras.layers.Conv2D(filters, kernel_size, name=name, **options)
+
+
+def conv(x, filters, kernel_size, *, name, **options):
+    """conv_layer of x."""
+    return conv_layer(filters, kernel_size, name=name, **options)(x)
 
 
 def depthwise(x, kernel_size, *, name, **options):

@@ -14,22 +14,14 @@ from keras_rfdn.networks.reparameterized import EdgeOrientedConv2D, merged
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
-def build(
-    config: Config,
-    *,
-    height: int | None = None,
-    width: int | None = None,
-    batch: int | None = None,
-    precision: str = "float32",
-) -> keras.Model:
+def build(config: Config, **build_options) -> keras.Model:
     """Keras model of a row of VARIANTS, or of another configuration, with fresh weights: the network as it runs.
 
     Model input: float32 RGB 0..255 [n, h, w, 3] with h, w >= 15 (config.SMALLEST_INPUT). Output: float32 RGB
     [n, h * scale, w * scale, 3], 0..255 but for overshoot, not clipped. Inside, features are of images in 0..1.
-    height, width, batch: fix a dimension, for TFLite; None leaves it open.
-    precision: compute type, a key of POLICIES; variables, the last convolution and the output stay float32.
+    build_options: as for build_for_training.
     """
-    return merged(build_for_training(config, height=height, width=width, batch=batch, precision=precision))
+    return merged(build_for_training(config, **build_options))
 
 
 def build_for_training(
@@ -42,6 +34,9 @@ def build_for_training(
 ) -> keras.Model:
     """Keras model as build's, but that convolutions have the branches with which they train, where a network has such
     (reparameterized.py).
+
+    height, width, batch: fix a dimension, for TFLite; None leaves it open.
+    precision: compute type, a key of POLICIES; variables, the last convolution and the output stay float32.
     """
     if precision not in POLICIES:
         raise UserError(f"precision must be one of {', '.join(POLICIES)}, got {precision}")

@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_rfdn.networks.layers import PixelShuffle, conv, pytorch_initializer, relu
+from keras_rfdn.networks.layers import PixelShuffle, conv, conv_layer, relu
 
 CHANNELS = 64
 GROUPS = 4  # of CARN-M's convolutions
@@ -53,15 +53,15 @@ def _cascade(units, *, name):
 
 def _residual(name):
     """Residual block: a function on features."""
-    return _residual_of([_convolution(3, f"{name}.body.{i}") for i in (0, 2)])
+    return _residual_of([conv_layer(CHANNELS, 3, name=f"{name}.body.{i}") for i in (0, 2)])
 
 
 def _efficient_residual(name):
     """Efficient residual block, of group convolutions and a 1x1 convolution: a function on features, whose calls share
     the weights.
     """
-    grouped = [_convolution(3, f"{name}.body.{i}", groups=GROUPS) for i in (0, 2)]
-    return _residual_of([*grouped, _convolution(1, f"{name}.body.4")])
+    grouped = [conv_layer(CHANNELS, 3, name=f"{name}.body.{i}", groups=GROUPS) for i in (0, 2)]
+    return _residual_of([*grouped, conv_layer(CHANNELS, 1, name=f"{name}.body.4")])
 
 
 def _residual_of(convolutions):
@@ -72,13 +72,6 @@ def _residual_of(convolutions):
         return relu(keras.layers.Add()([x, y]))
 
     return apply
-
-
-def _convolution(kernel_size, name, **options):
-    """Convolution to be called, perhaps several times."""
-    return keras.layers.Conv2D(
-        CHANNELS, kernel_size, padding="same", kernel_initializer=pytorch_initializer(), name=name, **options
-    )
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")

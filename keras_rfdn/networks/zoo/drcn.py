@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_rfdn.networks.layers import conv, relu
+from keras_rfdn.networks.layers import conv, conv_layer, relu
 from keras_rfdn.networks.zoo.luma import bicubic, luma, with_luma
 
 CHANNELS, RECURSIONS = 256, 16
@@ -18,8 +18,11 @@ def drcn(x, config):
     low = luma(colours)
     x = relu(conv(low, CHANNELS, 3, name="embedding.0", kernel_initializer="he_normal"))
     x = relu(conv(x, CHANNELS, 3, name="embedding.1", kernel_initializer="he_normal"))
-    inference = _shared(CHANNELS, "inference", DeltaInitializer())
-    reconstruction = _shared(CHANNELS, "reconstruction.0"), _shared(1, "reconstruction.1")
+    inference = conv_layer(CHANNELS, 3, name="inference", kernel_initializer=DeltaInitializer())
+    reconstruction = [
+        conv_layer(filters, 3, name=f"reconstruction.{i}", kernel_initializer="he_normal")
+        for i, filters in enumerate((CHANNELS, 1))
+    ]
     details = []
     for _ in range(RECURSIONS):
         x = relu(inference(x))
@@ -28,11 +31,6 @@ def drcn(x, config):
     equal = keras.initializers.Constant(1 / RECURSIONS)
     weighted = conv(predictions, 1, 1, name="ensemble", use_bias=False, kernel_initializer=equal, dtype="float32")
     return with_luma(colours, weighted)
-
-
-def _shared(filters, name, initializer="he_normal"):
-    """Convolution to be called several times."""
-    return keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=initializer, name=name)
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")

@@ -2,7 +2,7 @@
 
 import tf_keras as keras
 
-from keras_rfdn.networks.layers import conv, relu
+from keras_rfdn.networks.layers import conv, conv_layer, relu
 from keras_rfdn.networks.zoo.luma import bicubic, luma, with_residual
 
 CHANNELS, UNITS = 128, 25
@@ -19,7 +19,7 @@ def drrn(x, config):
     """
     colours = bicubic(x, config.scale)
     x = first = relu(conv(relu(luma(colours)), CHANNELS, 3, name="input", **OPTIONS))
-    unit = [keras.layers.Conv2D(CHANNELS, 3, padding="same", name=name, **OPTIONS) for name in ("conv1", "conv2")]
+    unit = [conv_layer(CHANNELS, 3, name=name, **OPTIONS) for name in ("conv1", "conv2")]
     for _ in range(UNITS):
         for convolution in unit:
             x = convolution(relu(x))

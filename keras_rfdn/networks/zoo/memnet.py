@@ -2,7 +2,7 @@
 
 import tf_keras as keras
 
-from keras_rfdn.networks.layers import conv, relu
+from keras_rfdn.networks.layers import conv, conv_layer, relu
 from keras_rfdn.networks.zoo.luma import bicubic, luma, with_luma
 
 CHANNELS, BLOCKS, RECURSIONS = 64, 6, 6
@@ -18,7 +18,7 @@ def memnet(x, config):
     """
     colours = bicubic(x, config.scale)
     low = luma(colours)
-    reconstruction = _shared(1, "conv_end")
+    reconstruction = conv_layer(1, 3, name="conv_end", kernel_initializer="he_normal")
     memories = [conv(_activated(low, "bn_conv1"), CHANNELS, 3, name="conv1", kernel_initializer="he_normal")]
     weighted = []
     for i in range(1, BLOCKS + 1):
@@ -33,7 +33,7 @@ def _memory_block(memories, *, number):
     memory, the outputs of all blocks before the long-term memory; the gate unit is a 1x1 convolution of both.
     """
     x, short_term = memories[-1], []
-    unit = {part: _shared(CHANNELS, f"conv{number}_{part}") for part in "ab"}
+    unit = {part: conv_layer(CHANNELS, 3, name=f"conv{number}_{part}", kernel_initializer="he_normal") for part in "ab"}
     for recursion in range(1, RECURSIONS + 1):
         y = x
         for part, convolution in unit.items():
@@ -53,8 +53,3 @@ def _weighted(prediction, *, name):
     """A prediction times its learned weight."""
     options = {"use_bias": False, "kernel_initializer": keras.initializers.Constant(1 / BLOCKS), "dtype": "float32"}
     return conv(prediction, 1, 1, name=name, **options)
-
-
-def _shared(filters, name):
-    """Convolution to be called several times."""
-    return keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name=name)
