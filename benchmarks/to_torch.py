@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks.calls import calls
 from keras_rfdn.networks.layers import Contrast, LeakyReLU, PixelShuffle, ResizeLike, Split
 
 
@@ -25,20 +26,18 @@ class TorchNetwork(nn.Module):
         self._steps = []  # (function, ids of Keras' tensors that it takes, ids of those that it gives)
         self._input, self._output = id(model.input), id(model.output)
         functions, makers = {}, {}  # of each layer; id of a tensor -> convolution that makes it
-        # Private, but the only list of calls in their order: a layer may be called several times.
-        for depth in sorted(model._nodes_by_depth, reverse=True):
-            for call in model._nodes_by_depth[depth]:
-                layer = call.layer
-                if isinstance(layer, keras.layers.InputLayer):
-                    continue
-                takes, gives = _ids(call.keras_inputs), _ids(call.outputs)
-                if layer.name not in functions:
-                    functions[layer.name] = self._function(layer)
-                    if isinstance(layer, PixelShuffle):
-                        _reorder(makers[takes[0]], layer.scale)
-                if type(layer) in CONVOLUTIONS:
-                    makers[gives[0]] = functions[layer.name]
-                self._steps.append((functions[layer.name], takes, gives))
+        for call in calls(model):
+            layer = call.layer
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            takes, gives = _ids(call.keras_inputs), _ids(call.outputs)
+            if layer.name not in functions:
+                functions[layer.name] = self._function(layer)
+                if isinstance(layer, PixelShuffle):
+                    _reorder(makers[takes[0]], layer.scale)
+            if type(layer) in CONVOLUTIONS:
+                makers[gives[0]] = functions[layer.name]
+            self._steps.append((functions[layer.name], takes, gives))
 
     def _function(self, layer):
         makers = {**CONVOLUTIONS, **LAYERS}

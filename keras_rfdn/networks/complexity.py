@@ -7,6 +7,7 @@ import tf_keras as keras
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
+from keras_rfdn.networks.calls import calls
 from keras_rfdn.networks.config import Config, variant
 
 HD = 720, 1280  # height and width of the output for which papers print Mult-Adds
@@ -55,11 +56,9 @@ def count(model: keras.Model) -> Complexity:
                 f"only convolutions can be counted, and {layer.name}, a {type(layer).__name__}, has "
                 f"{layer.count_params():,} of {model.count_params():,} parameters here"
             )
-    # Private, but the only list of calls: a layer itself knows those of other models, too.
-    calls = [node for nodes in model._nodes_by_depth.values() for node in nodes]
-    convolutions = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
+    convolutions = [call for call in calls(model) if isinstance(call.layer, CONVOLUTIONS)]
     multiply_adds = sum(map(_multiply_adds, convolutions))
-    leaky = sum(_elements(call.output_shapes) for call in calls if isinstance(call.layer, LEAKY))
+    leaky = sum(_elements(call.output_shapes) for call in calls(model) if isinstance(call.layer, LEAKY))
     return Complexity(
         parameters=model.count_params(),
         convolutions=len(convolutions),

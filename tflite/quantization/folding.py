@@ -13,10 +13,10 @@ from keras_rfdn.networks.zoo.lapsrn import ThreeQuarters
 from keras_rfdn.networks.zoo.srcnn import ReplicationPadding
 from keras_rfdn.networks.zoo.srmdnf import DegradationMaps
 from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization.im2col_skip import BIAS_CHANNEL
 from keras_rfdn.tflite.quantization.int8_ops import AFFINE, WITH_ONE, MirrorPad, PixelNorm
 from keras_rfdn.tflite.quantization.untying import untie
 
-ONE = 255.0  # value of a constant channel: then it has the range of pixels
 COPIES = 4  # of the enlarged luma that a network begins with
 IMAGE_CHANNELS = 12  # of few channels a whole kernel costs no more than a pointwise and a depthwise one
 # f(a * x) = a * f(x) for a > 0, and one result.
@@ -285,7 +285,7 @@ class _Folder:
             if isinstance(x, _Enlarged) and len(offset) == 1 and matrix.sum():
                 kernel, x = self._finely(x, matrix, kernel, total, pads)
             elif isinstance(x, _Enlarged) or pads:
-                kernel = [np.einsum("tc,hwco->hwto", matrix, kernel), total[:, :, None] / ONE]
+                kernel = [np.einsum("tc,hwco->hwto", matrix, kernel), total[:, :, None] / BIAS_CHANNEL]
                 kernel, x = np.concatenate(kernel[: 1 + pads], axis=2), self._with_one(x, pads, layer.name)
             else:
                 kernel, x = np.einsum("tc,hwco->hwto", matrix, kernel), x.deref()
@@ -306,8 +306,8 @@ class _Folder:
         shifts = (np.arange(COPIES) - (COPIES - 1) / 2) / COPIES
         kernel = np.repeat(kernel * levels / COPIES, COPIES, axis=2)
         if one:
-            kernel = np.concatenate([kernel, total[:, :, None] / ONE], axis=2)
-            copies, shifts = np.pad(copies, [(0, 0), (0, 1)]), np.append(shifts, ONE)
+            kernel = np.concatenate([kernel, total[:, :, None] / BIAS_CHANNEL], axis=2)
+            copies, shifts = np.pad(copies, [(0, 0), (0, 1)]), np.append(shifts, BIAS_CHANNEL)
         key = ("finely", enlarged, matrix.tobytes(), one)
         if key not in self._emitted:
             self._emitted[key] = self._enlarge(enlarged, copies, shifts)
@@ -318,7 +318,7 @@ class _Folder:
         key = ("with one", x, one)
         if key not in self._emitted:
             channels = (x.tensor if isinstance(x, _Enlarged) else x).deref().shape[-1]
-            matrix, offset = np.eye(channels, channels + one), ONE * np.eye(channels + one)[-1] * one
+            matrix, offset = np.eye(channels, channels + one), BIAS_CHANNEL * np.eye(channels + one)[-1] * one
             if not isinstance(x, _Enlarged):
                 layer = layers.Conv2D(channels + one, 1, name=self._name(f"{name}.{WITH_ONE}"))
                 self._emitted[key] = graph.with_weights(layer, x.deref(), [matrix[None, None], offset])

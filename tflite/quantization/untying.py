@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
 
+from keras_rfdn.networks.calls import calls
 from keras_rfdn.networks.layers import PixelShuffle
 from keras_rfdn.tflite.quantization import graph
 
@@ -42,19 +43,18 @@ def untie(model: keras.Model, *, input_shape=None) -> keras.Model:
 def _run(model, x, names, prefix):
     """Output of fresh layers for x."""
     values = {id(model.input): x}
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer, name = node.layer, names.fresh(prefix + node.layer.name)
-            inputs = tf.nest.map_structure(lambda tensor: values[id(tensor)], node.input_tensors)
-            if isinstance(layer, keras.Model):
-                results = _run(layer, inputs, names, f"{name}.")
-            elif type(layer).__name__ in FUNCTIONS_OF_TENSORS:
-                results = _call_function(layer, [values[id(tensor)] for tensor in node.keras_inputs], node, name)
-            else:
-                results = _call(layer, inputs, name)
-            values.update(zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(results), strict=True))
+    for node in calls(model):
+        if node.is_input:
+            continue
+        layer, name = node.layer, names.fresh(prefix + node.layer.name)
+        inputs = tf.nest.map_structure(lambda tensor: values[id(tensor)], node.input_tensors)
+        if isinstance(layer, keras.Model):
+            results = _run(layer, inputs, names, f"{name}.")
+        elif type(layer).__name__ in FUNCTIONS_OF_TENSORS:
+            results = _call_function(layer, [values[id(tensor)] for tensor in node.keras_inputs], node, name)
+        else:
+            results = _call(layer, inputs, name)
+        values.update(zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(results), strict=True))
     return values[id(model.output)]
 
 
