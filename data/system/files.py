@@ -1,8 +1,9 @@
-"""Atomic writes (a file has its name only when all of it is on the disk), JSON, text and checksums."""
+"""Atomic writes (a file has its name only when all of it is on the disk), locks, JSON, text and checksums."""
 
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -10,6 +11,8 @@ import pathlib
 import re
 import secrets
 from collections.abc import Iterator
+
+from absl import logging
 
 from keras_rfdn.data.system.errors import UserError
 
@@ -22,6 +25,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     the disk before it gets the name, so that loss of power leaves the old file or the new one.
     """
     path = pathlib.Path(path)
+    new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     # Random, for hosts and containers that share a disk may share process numbers. The suffix stays at the end: Keras
     # and Pillow choose the format by it.
@@ -33,9 +37,48 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
-        sync(path.parent)
+        for folder in (path.parent, *(folder.parent for folder in new)):
+            sync(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class WholeWrites(io.BufferedRandom):
+    """A file to write that encoders of Pillow fill by Python's writes: `WholeWrites(path)`.
+
+    Given the number of a file, they write by themselves, and take for all what a nearly full disk took of a part: a
+    BMP or JPEG cut short, without an error.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        super().__init__(io.FileIO(path, "w+"))
+
+    def fileno(self):
+        raise io.UnsupportedOperation("encoders get no number of a file")
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """File lock for one process among all hosts that share a disk, as a context. Makes the file, and leaves it there.
+
+    The operating system holds the lock (flock), and drops it with the process: a killed run leaves none behind, and
+    neither a process number nor a clock says whose it is. Raises BlockingIOError when another process has it.
+    """
+    import fcntl  # where there is none, nothing that locks runs: here are Linux and macOS
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                raise
+            logging.warning("%s can't be locked (%s): see that no other run works there", path, error.strerror)
+        if os.fstat(handle).st_nlink == 0:  # its owner has just removed it, with the folder
+            raise BlockingIOError(errno.EAGAIN, "another process had it", os.fspath(path))
+        yield
+    finally:
+        os.close(handle)
 
 
 def _shortened(stem, size):

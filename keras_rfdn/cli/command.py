@@ -13,6 +13,7 @@ import simple_parsing
 from absl import app, flags, logging
 
 from keras_rfdn.cli import native_log
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
 
 BOOLS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0")  # values of a flag that is on or off
@@ -26,7 +27,8 @@ def run(main, config_class, *, preset=None):
     """Command: parse the command line into config_class, call main(config), exit.
 
     preset: function from the command line's words to a dict of fields, which replace the class' own defaults.
-    UserError and StoppedError are printed as one line and exit with status 2; any other exception keeps its traceback.
+    UserError, StoppedError and errors of the system (OSError: a full disk, a folder that is gone) are printed as one
+    line and exit with status 2; any other exception keeps its traceback.
     The log is ours: that of installed packages is shown with absl's --verbosity alone, whatever its value.
     """
 
@@ -37,6 +39,12 @@ def run(main, config_class, *, preset=None):
             main(config)
         except (UserError, StoppedError) as error:
             _fail(error)
+        except OSError as error:  # of a disk or a network, for which the command has no words of its own
+            logging.debug("traceback:", exc_info=True)
+            name = (
+                f"{files.printable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+            )
+            _fail(f"{name}{error.strerror or error}")
         except KeyboardInterrupt:
             sys.exit(130)  # as shells say that Ctrl-C ended it; what is kept, the log has said
         except ModuleNotFoundError as error:

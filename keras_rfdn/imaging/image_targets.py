@@ -51,7 +51,8 @@ def save(path: str | os.PathLike, image: Image.Image, form: Format, options: dic
     if form.name == "AVIF" and image.mode == "L":
         del options["subsampling"]  # Pillow stores grey alone
     try:
-        image.save(path, form.name, **options)
+        with files.WholeWrites(path) as file:
+            image.save(file, form.name, **options)
     except (ValueError, RuntimeError, SystemError, OverflowError) as error:  # Pillow's, for what a format can't hold
         raise OSError(str(error)) from error
     return notes
@@ -96,7 +97,8 @@ def save_animation(
         more["duration"] = list(about.durations_ms)
     elif form.name == "WEBP":
         more |= {"loop": about.plays, "background": (0, 0, 0, 0)}
-    image.save(path, form.name, **{**form.options, **options, **more})
+    with files.WholeWrites(path) as file:
+        image.save(file, form.name, **{**form.options, **options, **more})
     return list(notes)
 
 

@@ -12,8 +12,6 @@ import os
 import pathlib
 from collections.abc import Collection, Iterator
 
-import filelock
-
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 
@@ -29,15 +27,14 @@ def locked(workdir: str | os.PathLike, config, *, resumable: Collection[str]) ->
     settings.
     """
     workdir = pathlib.Path(workdir)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        # The operating system drops the lock with the process that holds it: a killed run leaves none behind.
-        lock = filelock.FileLock(workdir / LOCK).acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise UserError(f"another run is training in {workdir}; stop it, or use another workdir") from error
-    except OSError as error:
-        raise UserError(f"{workdir} can't be written ({error}); use another workdir") from error
-    with lock:
+    with contextlib.ExitStack() as stack:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(files.locked(workdir / LOCK))
+        except BlockingIOError as error:
+            raise UserError(f"another run is training in {workdir}; stop it, or use another workdir") from error
+        except OSError as error:
+            raise UserError(f"{workdir} can't be written ({error}); use another workdir") from error
         _refuse_other_settings(workdir, config, resumable)
         files.write_json(workdir / CONFIG, dataclasses.asdict(config))
         yield workdir

@@ -92,29 +92,39 @@ def upscale_video(
         encoding = video_encoding.choose(target.suffix.lower(), stream, frames.first(source), scale)
         copied, lost = video_container.copied_streams(container, stream, target)
         _say(target, [*encoding.notes, *lost])
-        parts = Parts(target, source, encoding, identity)
-        try:
-            bar = track(
-                None, f"upscaling {source.name}", total=frames.expected or None, unit="frames", initial=parts.frames
-            )
-            results = _upscaled(frames, upscale, scale, encoding, skip=parts.frames)
-            with bar, contextlib.closing(results):
-                parts.write_missing(results, bar.update)
-            notes = video_container.join(source, target, parts, frames, copied)
-        except BaseException as error:
-            kept = "nothing is kept"
-            if parts.frames:
-                kept = f"{parts.frames} frames are kept in {parts.folder}; the same command goes on from there"
-            else:
-                parts.remove()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoppedError(f"no space left for {target}; {kept}") from error
-            logging.info("stopped: %s", kept)
-            raise
-        parts.remove()
+        with Parts(target, source, encoding, identity) as parts:
+            notes = _upscale_parts(source, target, parts, frames, upscale, scale, encoding, copied)
         if frames.captions and not encoding.captions:
             notes.append(f"closed captions within the video are dropped, which {encoding.codec} can't hold")
         _say(target, [*notes, *frames.faults()])
+
+
+def _upscale_parts(source, target, parts, frames, upscale, scale, encoding, copied):
+    """Make the parts that are missing, join them, and remove them. Returns what the result lacks, in words."""
+    from keras_rfdn.video import video_container
+
+    try:
+        bar = track(
+            None, f"upscaling {source.name}", total=frames.expected or None, unit="frames", initial=parts.frames
+        )
+        results = _upscaled(frames, upscale, scale, encoding, skip=parts.frames)
+        with bar, contextlib.closing(results):
+            parts.write_missing(results, bar.update)
+        notes = video_container.join(source, target, parts, frames, copied)
+    except BaseException as error:
+        kept = "nothing is kept"
+        if parts.frames:
+            kept = f"{parts.frames} frames are kept in {parts.folder}; the same command goes on from there"
+        else:
+            parts.remove()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoppedError(f"no space left for {target}; {kept}") from error
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+            raise UserError(f"{target} can't be written ({error.strerror}); {kept}") from error
+        logging.info("stopped: %s", kept)
+        raise
+    parts.remove()
+    return notes
 
 
 def _upscaled(frames, upscale, scale, encoding, *, skip):

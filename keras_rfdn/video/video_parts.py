@@ -1,5 +1,6 @@
 """Parts of a video: closed files beside the target, by which a run that was killed goes on."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -20,26 +21,42 @@ from keras_rfdn.video.video_encoding import Encoding, PartEncoder
 # A part ends after so many seconds of work, but not before so many frames.
 SECONDS = 60
 FRAMES = 24
-STATE = "state.json"
+STATE, LOCK = "state.json", "lock"
 EDGE = 2**20  # bytes at the start and end of a source that tell it from another one
 
 
 class Parts:
-    """Folder `target.parts`: a file per part, named by its first frame's number, and what they were made of.
+    """Folder `target.parts`, a context: a file per part, named by its first frame's number, and what they were made of.
 
     Parts of another source, network or encoding are removed. frames: how many frames from the start there are.
-    Raises UserError where the folder cannot be written, or holds what is no part.
+    Raises UserError where the folder cannot be written, holds what is no part, or is another run's at the moment.
     """
 
     def __init__(self, target: pathlib.Path, source: pathlib.Path, encoding: Encoding, identity: str):
         self.folder = target.with_name(f"{target.name}.parts")
         self._encoding = encoding
-        try:
-            self._prepare(_settings(source, encoding, identity))
-        except OSError as error:
-            raise UserError(f"{self.folder} can't be written: {error.strerror}") from error
+        with contextlib.ExitStack() as stack:
+            try:
+                if self._held() and not (self.folder / STATE).is_file():
+                    raise UserError(
+                        f"{self.folder} is there, and not a folder of parts; move it, or name another target"
+                    )
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(files.locked(self.folder / LOCK))
+                self._prepare(_settings(source, encoding, identity))
+            except BlockingIOError as error:
+                raise UserError(f"another run is at work on {target}; wait for it, or name another target") from error
+            except OSError as error:
+                raise UserError(f"{self.folder} can't be written: {error.strerror}") from error
+            self._lock = stack.pop_all()
         if self.frames:
             logging.info("%d frames are there already, in %s", self.frames, self.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._lock.close()
 
     @property
     def frames(self) -> int:
@@ -83,22 +100,26 @@ class Parts:
             raise stopped
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        """Remove the folder; what can't be removed stays."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, number):
         return self.folder / f"{number:08}.mp4"
 
     def _prepare(self, settings):
         state = self.folder / STATE
-        if self.folder.is_dir() and any(self.folder.iterdir()):
-            if not state.is_file():
-                raise UserError(f"{self.folder} is there, and not a folder of parts; move it, or name another target")
+        if state.is_file():
             if state.read_text() == settings:
                 return
             logging.info("%s holds parts of another video, network or version; they are made again", self.folder)
-            self.remove()
-        self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self._held() - {state}:
+                path.unlink()
         files.write_text(state, settings)
+
+    def _held(self):
+        """Paths of what is in the folder, but for the lock and what a killed run had not finished."""
+        found = set(self.folder.iterdir()) if self.folder.is_dir() else set()
+        return {path for path in found if path.name != LOCK and not files.is_temporary(path)}
 
 
 def _settings(source, encoding, identity):

@@ -1,9 +1,14 @@
+import errno
+import fcntl
 import json
 import os
 import pathlib
+import resource
 import stat
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keras_rfdn.data.system import files
 
@@ -98,7 +103,7 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """fsync of the content, then the name, then fsync of the folder that holds the name."""
+    """fsync of the content, then the name, then fsync of the folder that holds the name, and of what holds that."""
     done = []
     fsync, replace = os.fsync, os.replace
 
@@ -110,7 +115,57 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", lambda a, b: done.append(("name", b.name)) or replace(a, b))
     files.write_text(tmp_path / "folder/a.txt", "all of it")
-    assert done == [("sync", "temporary", "all of it"), ("name", "a.txt"), ("sync", "folder", True)]
+    assert done[:3] == [("sync", "temporary", "all of it"), ("name", "a.txt"), ("sync", "folder", True)]
+    assert done[3:] == [("sync", tmp_path.name, True)]  # the folder is new
+    done.clear()
+    files.write_text(tmp_path / "folder/a.txt", "once more")
+    assert done == [("sync", "temporary", "once more"), ("name", "a.txt"), ("sync", "folder", True)]
+
+
+def test_a_lock_is_one_process_alone(tmp_path):
+    (tmp_path / "lock").write_text("7\nanother host\n")  # what is in the file means nothing
+    with files.locked(tmp_path / "lock"):
+        with pytest.raises(BlockingIOError), files.locked(tmp_path / "lock"):
+            pass
+        (tmp_path / "lock").unlink()
+        with files.locked(tmp_path / "lock"):  # another file by now
+            pass
+    with files.locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_lock_that_its_owner_removes_is_no_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (tmp_path / "lock").unlink())
+    with pytest.raises(BlockingIOError), files.locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch, caplog):
+    def absent(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", absent)
+    with files.locked(tmp_path / "lock"):
+        assert "can't be locked (Function not implemented): see that no other run works there" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["BMP", "JPEG", "TIFF", "PPM", "GIF", "WEBP", "PNG"])
+def test_a_disk_that_takes_a_part_of_a_write(tmp_path, form):
+    """Limits of a file's size as near to its end as a write's: no encoder takes a part for all."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8))
+    with files.WholeWrites(tmp_path / "whole") as file:
+        image.save(file, form)
+    size = (tmp_path / "whole").stat().st_size
+    image.save(tmp_path / "plain", form)
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "plain").read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for less in (1, 100, size - 100):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - less, before[1]))
+        try:
+            with pytest.raises(OSError, match="too large"), files.WholeWrites(tmp_path / f"less{less}") as file:
+                image.save(file, form)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["n" * 251 + ".png", "é" * 125 + ".png", "a" * 40 + ".b", "\udcff" * 200 + ".tif"])
