@@ -19,6 +19,7 @@ from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT, variant
 from keras_rfdn.training import recipes
@@ -130,15 +131,28 @@ def preset(argv):
 
 
 def initial_weights(config):
-    """Path of the weight file that a new run starts from, as --init or the recipe says, or None."""
-    source = config.recipe and recipes.recipe(config.recipe).init_from
-    path = config.init or (source and checkpoint.RUNS / source)
-    if source and not config.init and not path.exists():
+    """Path of the weight file that a new run starts from, as --init or the recipe says, or None.
+
+    Raises UserError when the weights that the recipe starts from are not there, or others are named than it pins.
+    """
+    row = config.recipe and recipes.recipe(config.recipe)
+    if not row or not row.init_from:
+        return config.init and checkpoint.resolve(config.init)
+    if row.init_sha256:
+        path = checkpoint.resolve(config.init or row.init_from)
+        if files.sha256(path) != row.init_sha256:
+            raise UserError(
+                f"recipe {config.recipe} starts from the weights {row.init_from} of SHA-256 {row.init_sha256}, and "
+                f"{path} are others; name that file with --init, or let python -m tools.reproduce take it from git"
+            )
+        return path
+    path = config.init or checkpoint.RUNS / row.init_from
+    if not config.init and not path.exists():
         raise UserError(
-            f"recipe {config.recipe} starts from the weights of {source}: train that first, or name any of its network "
-            f"({config.variant}) with --init"
+            f"recipe {config.recipe} starts from the weights of {row.init_from}: train that first, or name any of its "
+            f"network ({config.variant}) with --init"
         )
-    return path and checkpoint.resolve(path)
+    return checkpoint.resolve(path)
 
 
 def _images(config, stages):

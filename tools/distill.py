@@ -18,6 +18,7 @@ from absl import logging
 from PIL import Image
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
@@ -25,11 +26,12 @@ from keras_rfdn.data.system.progress import track
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.images import bicubic, image_files
     from keras_rfdn.data.sources import folders
     from keras_rfdn.upscaling import keras_upscalers, tiling
 
 SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
-TEACHERS = "teachers.json"
+NOTE = "distilled.json"  # what the pairs of a folder are made with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class DistillConfig:
     images: str = simple_parsing.field(positional=True, metavar="IMAGES")  # a folder as train's --data takes it
     pairs: str = simple_parsing.field(positional=True, metavar="PAIRS")  # the folder to write
     weights: tuple[str, ...]  # weight files or workdirs of one scale; of several, the mean of their ensembles
+    largest: int | None = number(None, least=1)  # LR pixels a side: of larger images the middle alone
 
 
 def main(config):
@@ -47,53 +50,80 @@ def main(config):
     Raises UserError for weights of several scales, images that would share a name, and a folder that other weights
     have begun or that lies among the images.
     """
+    check_fields(config)
     weights = [checkpoint.resolve(path) for path in config.weights]
-    models = [checkpoint.load(path) for path in weights]
-    scale = models[0][1].scale
-    if any(model_config.scale != scale for _, model_config in models):
-        raise UserError(f"weights of one scale are needed, got x{', x'.join(str(c.scale) for _, c in models)}")
-    source = folders.find_pairs(config.images, scale)
+    scales = [checkpoint.about(path)[0].scale for path in weights]
+    if len(set(scales)) > 1:
+        raise UserError(f"weights of one scale are needed, got x{', x'.join(map(str, scales))}")
+    source = folders.find_pairs(config.images, scales[0])
     source = source.split_published()[0] or source  # what DIV2K keeps for validation is not learnt from
-    target = pathlib.Path(config.pairs)
-    files.check_outside(target, config.images)
-    jobs = _jobs(source, config.images, target)
-    _claim(target, [files.sha256(path) for path in weights])
-    ensembles = [keras_upscalers.self_ensemble(keras_upscalers.float_from_model(model)) for model, _ in models]
+    files.check_outside(config.pairs, config.images)
+    named = _named(source.files, config.images)
+    write(named, pathlib.Path(config.pairs), weights, scales[0], largest=config.largest)
+    print(f"{len(named)} pairs at x{scales[0]} in {config.pairs}")
+    return len(named)
+
+
+def write(named, target, weights, scale, *, largest=None):
+    """Data distillation into a folder: the pairs that are not there yet.
+
+    named: {name of the pair: (HR file, LR file or None)}. target: folder. weights: files of this scale. largest: as in
+    DistillConfig. Raises UserError when the folder holds pairs of other weights, or of another largest.
+    """
+    _claim(target, {"teachers": [files.sha256(path) for path in weights], "largest": largest})
+    hr_folder, lr_folder = target / f"{SET}_HR", target / f"{SET}_LR_bicubic" / f"X{scale}"
+    # The HR file is written last: it says that both are there.
+    todo = {name: paths for name, paths in named.items() if not (hr_folder / f"{name}.png").exists()}
+    if len(todo) < len(named):
+        logging.info("%d of %d are in %s already", len(named) - len(todo), len(named), target)
+    if not todo:
+        return
+    models = [checkpoint.load(path)[0] for path in weights]
+    ensembles = [keras_upscalers.self_ensemble(keras_upscalers.float_from_model(model)) for model in models]
     mean = keras_upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
     teacher = tiling.tiled(mean, scale)
-    todo = [(paths, written) for paths, written in jobs if not written[1].exists()]
-    if len(todo) < len(jobs):
-        logging.info("%d of %d are in %s already", len(jobs) - len(todo), len(jobs), target)
-    for paths, written in track(todo, "distilling"):
-        _, lr, _ = folders.load_pair(*paths, scale)
-        for path, pixels in zip(written, (lr, teacher(lr)), strict=True):
+    for name, paths in track(todo.items(), "distilling"):
+        lr = _lr_image(*paths, scale, largest)
+        for path, pixels in ((lr_folder / f"{name}x{scale}.png", lr), (hr_folder / f"{name}.png", teacher(lr))):
             with files.atomic_write(path) as partial:
                 Image.fromarray(pixels).save(partial)
-    print(f"{len(jobs)} pairs at x{scale} in {target}")
-    return len(jobs)
 
 
-def _claim(folder, teachers):
-    """Note in the folder whose ensembles it holds; raise UserError when it holds those of others."""
-    note = folder / TEACHERS
-    if note.exists() and json.loads(note.read_text()) != teachers:
-        raise UserError(f"{folder} was begun with other weights (sha256 in {note.name}); name another folder")
+def _lr_image(hr_path, lr_path, scale, largest):
+    if largest is None:
+        return folders.load_pair(hr_path, lr_path, scale)[1]
+    if lr_path is not None:
+        return _middle(image_files.read(lr_path), largest, 1)
+    return bicubic.downscale(_middle(image_files.read(hr_path), largest * scale, scale), scale)
+
+
+def _middle(image, most, multiple):
+    """The middle of an image: sides of at most `most` pixels, and multiples of `multiple`."""
+    height, width = (min(size, most) // multiple * multiple for size in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def _claim(folder, facts):
+    """Note in the folder what its pairs are made with; raise UserError when it holds others, or such without a note."""
+    note = folder / NOTE
+    if note.exists() and json.loads(note.read_text()) != facts:
+        raise UserError(f"{folder} was begun with other weights or another largest ({NOTE}); name another folder")
     if not note.exists():
-        files.write_json(note, teachers)
+        if (folder / f"{SET}_HR").exists():
+            raise UserError(f"{folder} holds pairs, and no {NOTE} says by which weights; name another folder")
+        files.write_json(note, facts)
 
 
-def _jobs(source, folder, target):
-    """[((HR file, LR file or None), (LR file, HR file) to write)]; the HR file comes last: it says that both are."""
+def _named(image_files, folder):
+    """{name of the pair: (HR file, LR file or None)}"""
     named = {}
-    for paths in source.files:
+    for paths in image_files:
         name = "_".join(paths[0].relative_to(folder).with_suffix("").parts)
         if name in named:
             raise UserError(f"{named[name][0]} and {paths[0]} would both be {name}.png; rename or remove one")
         named[name] = paths
-    hr_folder, lr_folder = target / f"{SET}_HR", target / f"{SET}_LR_bicubic" / f"X{source.scale}"
-    return [
-        (paths, (lr_folder / f"{name}x{source.scale}.png", hr_folder / f"{name}.png")) for name, paths in named.items()
-    ]
+    return named
 
 
 if __name__ == "__main__":

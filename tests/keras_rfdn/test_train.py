@@ -16,6 +16,7 @@ from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic, image_files
 from keras_rfdn.data.sources import folders
 from keras_rfdn.data.streams import pipeline
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks.config import VARIANTS, ModelConfig, ZooConfig
@@ -288,6 +289,20 @@ def test_a_recipe_may_start_from_anothers_weights(config, monkeypatch, tmp_path,
     named = dataclasses.replace(config, init=finished[0].workdir)
     assert train.initial_weights(named) == pathlib.Path(finished[0].workdir) / checkpoint.BEST
     assert train.initial_weights(dataclasses.replace(finished[0])) is None
+
+
+def test_a_recipe_may_pin_a_release_of_weights(config, monkeypatch, finished):
+    best = pathlib.Path(finished[0].workdir) / checkpoint.BEST
+    row = recipes.Recipe(
+        "here", "leaves", "little", 0, "tiny", 2, train.stages_of(config), init_from=finished[0].workdir,
+        init_sha256=files.sha256(best),
+    )  # fmt: skip
+    monkeypatch.setitem(recipes.RECIPES, "pinned", row)
+    config = dataclasses.replace(config, recipe="pinned", **row.settings())
+    assert train.initial_weights(config) == best
+    last = str(best.with_name(checkpoint.LAST))
+    with pytest.raises(ValueError, match=r"pinned starts from the weights .* of SHA-256 .*, and .*last\.h5 are others"):
+        train.initial_weights(dataclasses.replace(config, init=last))
 
 
 def test_extra_data_is_trained_on_too(finished, config, photos, caplog):

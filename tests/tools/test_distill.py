@@ -67,6 +67,27 @@ def test_a_folder_holds_the_ensembles_of_one_choice_of_weights(photos, weights, 
     other = untrained("b.h5", 2)
     with pytest.raises(ValueError, match=r"pairs was begun with other weights .*; name another folder"):
         distill.main(dataclasses.replace(config, weights=(other,)))
+    (tmp_path / "pairs" / distill.NOTE).unlink()
+    with pytest.raises(ValueError, match=r"pairs holds pairs, and no distilled\.json says by which weights"):
+        distill.main(config)
+
+
+def test_of_larger_images_the_middle_is_taken(save_noise, weights, tmp_path):
+    """Where LR images are given, of those; elsewhere of the HR image, in whole LR pixels."""
+    save_noise(tmp_path / "made/a.png", 45, 30)
+    save_noise(tmp_path / "given/HR/b.png", 48, 40)
+    save_noise(tmp_path / "given/LR_bicubic/X2/bx2.png", 24, 20)
+    for name, original in (("made", "a.png"), ("given", "LR_bicubic/X2/bx2.png")):
+        config = distill.DistillConfig(str(tmp_path / name), str(tmp_path / f"pairs-{name}"), (weights,), largest=16)
+        assert distill.main(config) == 1
+        ((_, lr, hr),) = folders.find_pairs(tmp_path / f"pairs-{name}", 2)
+        pixels = image_files.read(tmp_path / name / original)
+        # 45 rows: 32 of them from (45 - 32) // 2 on, and 30 columns: all; 24 and 20: 16 from 4 and from 2 on.
+        expected = bicubic.downscale(pixels[6:38], 2) if name == "made" else pixels[4:20, 2:18]
+        np.testing.assert_array_equal(lr, expected)
+        assert hr.shape == (2 * lr.shape[0], 2 * lr.shape[1], 3)
+    with pytest.raises(ValueError, match="--largest must be 1 or above, got 0"):
+        distill.main(distill.DistillConfig("made", "pairs", (weights,), largest=0))
 
 
 def test_weights_of_two_scales_are_refused(photos, weights, untrained, tmp_path):

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from keras_rfdn.networks import complexity
-from keras_rfdn.training.recipes import RECIPES, Stage
+from keras_rfdn.training.recipes import CONTINUED, RECIPES, Stage
 
 
 def test_the_papers_are_as_the_paper_says():
@@ -49,5 +51,26 @@ def test_a_stage_must_be_trainable(setting, message):
         Stage(**setting)
 
 
-def test_rows_start_from_rows():
-    assert {row.init_from for row in RECIPES.values()} <= {None, *RECIPES}
+def test_rows_start_from_rows_or_a_release_of_weights():
+    for row in RECIPES.values():
+        if row.init_sha256 is None:
+            assert row.init_from in (None, *RECIPES)
+        else:
+            assert row.init_from.rsplit("-x", 1)[0] == row.variant
+            assert re.fullmatch("[0-9a-f]{64}", row.init_sha256)
+
+
+def test_continued_rows_are_one_for_each_network_that_ships():
+    networks = {f"cpu-{variant}-x{scale}" for variant in ("e-rfdn", "rfdn", "rfdn-mobile") for scale in (2, 3, 4)}
+    assert set(CONTINUED) == networks
+    for name in CONTINUED:
+        row = RECIPES[name]
+        assert name == f"cpu-{row.variant}-x{row.scale}"
+        assert row.mult_adds < 3e14  # three hours at what two cores of Zen 3 make of it
+        assert [stage.patch for stage in row.stages] == sorted(stage.patch for stage in row.stages)
+
+
+def test_e_rfdn_x4_is_the_run_that_was_made():
+    row = RECIPES["cpu-e-rfdn-x4"]
+    assert row.stages == (Stage(2000, 16, 48, 7e-4, "cosine", 200_000, 100, "l2"),)
+    assert (row.optimizer, row.ema, row.clip_norm, row.init_from) == ("muon", 0.0, 0.0, "e-rfdn-x4")
