@@ -91,7 +91,9 @@ def test_the_table_of_recipes_is_complete(root):
     for name, recipe in recipes.RECIPES.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
         assert recipe.expected in row
-    assert text.count("\n| `paper-") + text.count("\n| `aim2020-") == len(recipes.RECIPES)
+        if recipe.init_from:
+            assert f"| `{recipe.init_from}` |" in row
+    assert len(re.findall(r"^\| `(?:cpu|gpu|paper|aim2020)-", text, re.MULTILINE)) == len(recipes.RECIPES)
 
 
 def test_build_notes_stay_short(root):

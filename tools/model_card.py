@@ -72,11 +72,12 @@ def card(name, run, report, about, *, picture=None):
     summary, settings, tuning = (read(run / file) for file in ("summary.json", "config.json", f"{QAT}/config.json"))
     by_bicubic, by_float, by_int8 = report.results
     losses = ", ".join(f"{by_float.sets[s].psnr - by_int8.sets[s].psnr:.3f} dB on {s}" for s in by_float.sets)
+    settings = {**settings, "recipe": _recipe(settings)}
     stages = ", then ".join(
         f"{stage.steps:,} updates of {stage.batch} patches of {stage.patch}x{stage.patch} LR pixels"
         for stage in _stages(settings)
     )
-    choice = (
+    choice = _origin(settings["recipe"]) + (
         f"The weights are those of update {summary['best_step']:,} of {summary['steps']:,}, the best on validation: "
         f"{summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
     )
@@ -151,7 +152,8 @@ def command_line(program, defaults, settings):
     """
     decided = set(INCIDENTAL)
     if settings.get("recipe"):
-        decided |= recipes.recipe(settings["recipe"]).settings().keys()
+        row = recipes.recipe(settings["recipe"])
+        decided |= row.settings().keys() | ({"init"} if row.init_sha256 else set())
     words = ["python", program]
     for field in dataclasses.fields(defaults):
         value = settings.get(field.name, getattr(defaults, field.name))
@@ -166,6 +168,28 @@ def read(path):
     if not path.is_file():
         raise UserError(f"no {path.name} in {path.parent}; need the workdir of a finished run")
     return json.loads(path.read_text())
+
+
+def _recipe(settings):
+    """Name of the recipe that a run follows, by --recipe or by flags that say the same as one of a single stage."""
+    if settings["recipe"]:
+        return settings["recipe"]
+    for name, row in recipes.RECIPES.items():
+        pinned = row.init_sha256 and pathlib.Path(settings["init"] or "").stem == row.init_from
+        if pinned and len(row.stages) == 1 and all(settings[key] == value for key, value in row.settings().items()):
+            return name
+    return None
+
+
+def _origin(name):
+    """What a recipe starts from, in a sentence or two."""
+    row = name and recipes.recipe(name)
+    if not row or not row.init_sha256:
+        return ""
+    return (
+        f"It starts from an earlier release of `{row.init_from}.h5`, SHA-256 `{row.init_sha256}`. `python -m "
+        f"tools.reproduce SHARED --only {name}` makes the data, too, and runs this. "
+    )
 
 
 def _stages(settings):
