@@ -17,7 +17,7 @@ import simple_parsing
 from absl import logging
 
 from keras_rfdn import train
-from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice
 from keras_rfdn.cli.lazy import lazy_imports
@@ -27,7 +27,7 @@ from keras_rfdn.training import recipes
 from tools import distill
 
 with lazy_imports():
-    import tf_keras as keras
+    from keras_rfdn.checkpoints import checkpoint
 
 IMAGES = pathlib.Path(__file__).with_name("training_images.tsv")  # with where each is from, and its licence
 TEACHER = "weights/lkdn/LKDN_x{scale}.pth"
@@ -61,7 +61,6 @@ def main(config):
         distill.write(named, pairs, [teacher], row.scale, largest=LARGEST[row.scale])
         if config.pairs_only:
             continue
-        keras.backend.clear_session()
         settings = train.TrainConfig(
             recipe=name, data=str(pairs), valid=str(shared / VALID), valid_images=VALID_IMAGES, validate_every=500,
             workdir=str(work / name), init=str(start(row, work)), mixed_precision=config.mixed_precision,
