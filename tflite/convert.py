@@ -18,13 +18,15 @@ from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.data.system.progress import heartbeat, track
+from keras_rfdn.networks.config import SCALES
 from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import pretrained
-    from keras_rfdn.tflite.conversion import converter, npu, source
+    from keras_rfdn.tflite.conversion import calibration_check, converter, npu, source
     from keras_rfdn.tflite.inspection import description, targets
     from keras_rfdn.tflite.quantization import calibration, folding, mixed_precision, post_training
+    from keras_rfdn.upscaling import keras_upscalers
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 
@@ -41,7 +43,7 @@ class ConvertConfig:
     # default the newest run or pretrained.
     weights: str | None = None
     variant: str | None = None  # a row of VARIANTS in keras_rfdn/networks/config.py
-    scale: int | None = None  # 2, 3 or 4
+    scale: int | None = choice(*SCALES, default=None)
     shape: str = "1,180,320,3"  # LR input, or "dynamic" for any (not for ESA)
     # By default beside the weights, or for pretrained ones here, named by variant, scale, precision and shape.
     out: str | None = None
@@ -50,6 +52,7 @@ class ConvertConfig:
     # int8: keep the fewest operations in float with which no more is lost on the calibration images, in dB
     max_drop_db: float | None = number(None, least=0)
     calibration: str | None = None  # int8, int16x8: folder of HR images to learn ranges from; by default data.sample's
+    strict: bool = False  # int8, int16x8: an error, not a warning, when these images do not span what photographs hold
 
 
 def main(config):
@@ -82,6 +85,8 @@ def main(config):
         else:
             network = folding.fold_value_range(model, batch=None)
             content = _mixed(config, network, pairs, images, height, width)
+        upscale = keras_upscalers.from_model(model)
+        calibration_check.check_file(content, upscale, pairs, scale=loaded.scale, strict=config.strict)
     if config.npu:
         content = npu.for_npu(content)
     converter.write(content, out, name=f"{loaded.name} x{loaded.scale}, {precision}{variant}")
@@ -113,6 +118,7 @@ def _precision(config):
         ("accurate", config.accurate, {"int8"}),
         ("max_drop_db", config.max_drop_db is not None, {"int8"}),
         ("calibration", config.calibration is not None, {"int8", "int16x8"}),
+        ("strict", config.strict, {"int8", "int16x8"}),
     ):
         if value and precision not in takes:
             raise UserError(f"--{flag} is for {' and '.join(sorted(takes))}, not for {precision}; leave it out")

@@ -15,20 +15,21 @@ import dataclasses
 import pathlib
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
-from keras_rfdn.networks.config import SMALLEST_INPUT
+from keras_rfdn.networks.config import SCALES, SMALLEST_INPUT
 from keras_rfdn.tflite.conversion.shape import check_open_size, parse_shape, shape_suffix
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
     from keras_rfdn.data.streams import pipeline
     from keras_rfdn.evaluation import scoring
-    from keras_rfdn.tflite.conversion import converter, source
+    from keras_rfdn.tflite.conversion import calibration_check, converter, source
     from keras_rfdn.tflite.finetuning import tuner
     from keras_rfdn.tflite.inspection import description
-    from keras_rfdn.tflite.quantization import folding
+    from keras_rfdn.tflite.quantization import folding, simulator
     from keras_rfdn.training import workdir
+    from keras_rfdn.upscaling import keras_upscalers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +43,12 @@ class QatConfig:
     # Weight file, workdir or released .pth; by default the newest run or pretrained.
     weights: str | None = None
     variant: str | None = None  # a row of VARIANTS in keras_rfdn/networks/config.py
-    scale: int | None = None  # 2, 3 or 4
+    scale: int | None = choice(*SCALES, default=None)
     workdir: str | None = None  # by default runs/qat-VARIANT-xSCALE
     out: str | None = None  # the .tflite; by default in the workdir, named by variant, scale and shape
     shape: str = "1,180,320,3"  # LR input of the .tflite, or "dynamic" for any (not for ESA)
     accurate: bool = False  # as for tflite/convert.py
+    strict: bool = False  # an error, not a warning, when the training images do not span what photographs hold
     steps: int = number(900, above=0)  # updates
     batch: int = number(8, above=0)  # patches
     patch: int = number(32, least=SMALLEST_INPUT)  # LR pixels
@@ -57,7 +59,7 @@ class QatConfig:
 
 
 # What may differ when a run is resumed; anything else would make it another run.
-RESUMABLE = {"cache", "workdir", "out", "shape", "validate_every", "save_minutes"}
+RESUMABLE = {"cache", "workdir", "out", "shape", "strict", "validate_every", "save_minutes"}
 
 
 def main(config):
@@ -75,12 +77,18 @@ def main(config):
         pairs = pipeline.cache(train, config.cache, smallest=config.patch)
         teacher = folding.fold_value_range(loaded.model, batch=None)
         quantized = tuner.calibrate(teacher, pairs, folder, accurate=config.accurate, seed=config.seed)
+        shown = [("", *pair) for pair in pairs]
+        upscale = keras_upscalers.from_model(loaded.model)
+        # Before the long work, and again when it is done.
+        start = keras_upscalers.from_model(simulator.simulate(quantized))
+        calibration_check.check(start, upscale, shown, scale=loaded.scale, strict=config.strict)
         fields = (field.name for field in dataclasses.fields(tuner.TunerSettings))
         settings = tuner.TunerSettings(**{field: getattr(config, field) for field in fields})
         best = tuner.fine_tune(teacher, quantized, pairs, valid, settings, folder)
         if best is None:
             return None
         content = converter.convert_quantized(best, height=height, width=width)
+        calibration_check.check_file(content, upscale, shown, scale=loaded.scale, strict=config.strict)
         converter.write(content, out, name=f"{loaded.name} x{loaded.scale}, int8")
     print(description.table([out.name], [description.describe(content)]))
     return out

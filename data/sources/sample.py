@@ -17,6 +17,7 @@ from keras_rfdn.data.sources.pair_source import Pair
 TRAIN = ("astronaut", "brick", "camera", "grass", "gravel", "hubble_deep_field", "rocket")
 VALID = ("chelsea", "coffee")
 DEAD_LEAVES = 24
+PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket")  # of things, not of a texture that fills them
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""Calibration check: whether the images that an int8 file was calibrated on showed its network what photographs do.
+
+Where they were dark, flat, noise or few, ranges cut off what photographs hold, and the file's loss on such images tells
+nothing of that. So the file is compared with the float network on sample photographs too.
+"""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from keras_rfdn.data.sources import sample
+from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.evaluation import metrics
+from keras_rfdn.tflite.quantization import calibration
+from keras_rfdn.upscaling import resizable, tiling
+
+# A file is warned of that is farther from the float network on photographs than on calibration images by more than
+# LARGEST_GAP_DB, and no longer NEAR_DB (two squared grey levels). Bad sets gave gaps of 10 dB and more, good ones of 2
+# at most (docs/int8.md); rounding noise is 5 dB less on large, smooth images than on small, sharp ones.
+LARGEST_GAP_DB, NEAR_DB = 6.0, 45.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationCheck:
+    """What was measured. Agreements: PSNR of the file's results against the float network's; infinite where equal."""
+
+    photographs_db: float  # agreement on sample photographs
+    calibration_db: float  # agreement on calibration images
+    loss_db: float  # luma PSNR against the originals that the file loses on sample photographs
+    facts: str  # of the calibration images, beside those of the photographs
+
+    @property
+    def is_passed(self) -> bool:
+        gap = self.calibration_db - self.photographs_db
+        return not (gap > LARGEST_GAP_DB and self.photographs_db < NEAR_DB)
+
+    def __str__(self):
+        return (
+            f"int8 loses {self.loss_db:.2f} dB on sample photographs: it is {self.photographs_db:.1f} dB near to the "
+            f"float network there, and {self.calibration_db:.1f} dB on the calibration images. Those have {self.facts}"
+        )
+
+
+def check_file(content: bytes, upscale, pairs, *, scale: int, strict: bool = False) -> CalibrationCheck:
+    """As check, of a .tflite file's bytes."""
+    file = resizable.ResizableModel(content)
+    # A file that can't be reshaped pads images to its own size; then both sides get that.
+    tile = file.tile_for(calibration.PATCH, calibration.PATCH)
+    return check(file, tiling.tiled(upscale, scale, tile), pairs, scale=scale, strict=strict)
+
+
+def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> CalibrationCheck:
+    """Compare an int8 network with its float network on sample photographs and on calibration images.
+
+    file, upscale: upscalers, uint8 RGB [h, w, 3] -> uint8 RGB, of the int8 network and of the float one. pairs: the
+    (name, lr, hr) items that it was calibrated on. Says in the log when photographs lose clearly more, or with strict
+    raises UserError.
+    """
+    names = sample.PHOTOGRAPHS
+    lrs, hrs = zip(*(_middle(lr, hr, scale) for _, lr, hr in sample.SamplePairs(names, 0, scale)), strict=True)
+    patches = list(calibration.patches(pairs, count=len(lrs)))
+    # Side by side, so that squared errors have a mean: a flat image by itself may have no PSNR.
+    (ours, wanted), (on_patches, wanted_on_patches) = (
+        [np.concatenate([function(image) for image in images]) for function in (file, upscale)]
+        for images in (lrs, patches)
+    )
+    exact, lossy = (metrics.psnr_y(sr, np.concatenate(hrs), shave=0) for sr in (wanted, ours))
+    found = CalibrationCheck(
+        photographs_db=metrics.psnr(ours, wanted, shave=0),
+        calibration_db=metrics.psnr(on_patches, wanted_on_patches, shave=0),
+        loss_db=exact - lossy,
+        facts=f"{_facts([lr for _, lr, _ in pairs])}; the photographs {_facts(lrs)}",
+    )
+    if not found.is_passed:
+        advice = "calibrate on images like those to upscale, or on sample photographs"
+        if strict:
+            raise UserError(f"calibration images must span what photographs hold, and {found}; {advice}")
+        logging.warning("%s; unless only such images are to be upscaled, %s", found, advice)
+    return found
+
+
+def _middle(lr, hr, scale):
+    """The middle of a photograph, of a patch's size."""
+    side = calibration.PATCH
+    top, left = ((size - side) // 2 for size in lr.shape[:2])
+    crop = (slice(top, top + side), slice(left, left + side))
+    return lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]
+
+
+def _facts(lrs):
+    """How many pixels images have, how far their grey levels reach, and how much they vary, in words."""
+    values = np.concatenate([lr.ravel() for lr in lrs])
+    low, high = np.percentile(values, (1, 99))
+    steps = np.concatenate([np.abs(np.diff(lr.astype(np.int16), axis=1)).ravel() for lr in lrs])
+    return (
+        f"{values.size // 3:,} LR pixels, grey levels from {low:.0f} to {high:.0f}, a standard deviation of "
+        f"{values.std():.1f}, and {steps.mean() if steps.size else 0:.1f} levels between neighbours"
+    )
