@@ -57,8 +57,8 @@ def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> Calibrat
     (name, lr, hr) items that it was calibrated on. Says in the log when photographs lose clearly more, or with strict
     raises UserError.
     """
-    names = sample.PHOTOGRAPHS
-    lrs, hrs = zip(*(_middle(lr, hr, scale) for _, lr, hr in sample.SamplePairs(names, 0, scale)), strict=True)
+    photographs = [_middle(*pair, scale) for pair in sample.SamplePairs(sample.PHOTOGRAPHS, 0, scale)]
+    _, lrs, hrs = zip(*photographs, strict=True)
     patches = list(calibration.patches(pairs, count=len(lrs)))
     # Side by side, so that squared errors have a mean: a flat image by itself may have no PSNR.
     (ours, wanted), (on_patches, wanted_on_patches) = (
@@ -70,7 +70,7 @@ def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> Calibrat
         photographs_db=metrics.psnr(ours, wanted, shave=0),
         calibration_db=metrics.psnr(on_patches, wanted_on_patches, shave=0),
         loss_db=exact - lossy,
-        facts=f"{_facts([lr for _, lr, _ in pairs])}; the photographs {_facts(lrs)}",
+        facts=f"{_facts(pairs)}; the photographs {_facts(photographs)}",
     )
     if not found.is_passed:
         advice = "calibrate on images like those to upscale, or on sample photographs"
@@ -80,20 +80,21 @@ def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> Calibrat
     return found
 
 
-def _middle(lr, hr, scale):
+def _middle(name, lr, hr, scale):
     """The middle of a photograph, of a patch's size."""
     side = calibration.PATCH
     top, left = ((size - side) // 2 for size in lr.shape[:2])
     crop = (slice(top, top + side), slice(left, left + side))
-    return lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]
+    return name, lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]
 
 
-def _facts(lrs):
+def _facts(pairs):
     """How many pixels images have, how far their grey levels reach, and how much they vary, in words."""
-    values = np.concatenate([lr.ravel() for lr in lrs])
+    pixels = sum(lr.shape[0] * lr.shape[1] for _, lr, _ in pairs)
+    values = np.stack(list(calibration.patches(pairs, count=calibration.IMAGES)))  # a training set may be large
     low, high = np.percentile(values, (1, 99))
-    steps = np.concatenate([np.abs(np.diff(lr.astype(np.int16), axis=1)).ravel() for lr in lrs])
+    steps = np.abs(np.diff(values.astype(np.int16), axis=2)).mean()
     return (
-        f"{values.size // 3:,} LR pixels, grey levels from {low:.0f} to {high:.0f}, a standard deviation of "
-        f"{values.std():.1f}, and {steps.mean() if steps.size else 0:.1f} levels between neighbours"
+        f"{pixels:,} LR pixels, grey levels from {low:.0f} to {high:.0f}, a standard deviation of {values.std():.1f}, "
+        f"and {steps:.1f} levels between neighbours"
     )
