@@ -19,6 +19,7 @@ from keras_rfdn.data.sources import sample
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.tflite.quantization import calibration
+from keras_rfdn.upscaling import trial
 from keras_rfdn.upscaling.keras_upscalers import from_model
 
 UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
@@ -52,6 +53,15 @@ def few_calibration_patches():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibration, "PATCHES", 6)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_check():
+    """trial.check, in whose place no .tflite file is run beforehand: those of the tests are ours."""
+    check = trial.check
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "check", lambda content, name: None)
+        yield check
 
 
 @pytest.fixture(scope="session")

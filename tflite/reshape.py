@@ -18,7 +18,7 @@ with lazy_imports():
     from keras_rfdn.data.system import files
     from keras_rfdn.tflite.conversion import npu
     from keras_rfdn.tflite.conversion import shape as input_shape
-    from keras_rfdn.upscaling import litert, reshaping
+    from keras_rfdn.upscaling import litert, reshaping, trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,9 @@ def main(config):
     target = pathlib.Path(config.output)
     if target.exists() and not config.overwrite:
         raise UserError(f"{target} is there already; name another file, or say --overwrite")
-    content = reshaping.reshape(litert.read_bytes(config.model), height, width)
+    content = litert.read_bytes(config.model)
+    trial.check(content, config.model)
+    content = reshaping.reshape(content, height, width)
     if config.npu:
         content = npu.for_npu(content)
     model = litert.Model(content)

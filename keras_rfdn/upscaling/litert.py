@@ -1,14 +1,17 @@
 """LiteRT inference of .tflite files: the only module that knows its interpreter. No TensorFlow here."""
 
+import contextlib
 import os
 import pathlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
+from keras_rfdn.upscaling import trial
 
 HALF_OPEN_TILE = 256  # LR pixels of a tile along the side that a model leaves open, where it fixes the other
 DTYPES = (np.float32, np.uint8, np.int8, np.int16)
@@ -17,7 +20,8 @@ DTYPES = (np.float32, np.uint8, np.int8, np.int16)
 class Model:
     """TFLite model, opened, with one image in, [1, h, w, 3], and a larger one out, [1, h * scale, w * scale, 3].
 
-    path: a file, or its bytes. threads: None for one per core. xnnpack: whether the XNNPACK delegate takes the
+    path: a file, or its bytes; a file is tried in another process first (trial.check), for some make LiteRT crash, and
+    bytes are taken for ours. threads: None for one per core. xnnpack: whether the XNNPACK delegate takes the
     operators that it can, as it does by default in apps; False leaves LiteRT's own kernels.
     Not for use by several threads at a time.
 
@@ -33,7 +37,10 @@ class Model:
 
     def __init__(self, path, *, threads=None, xnnpack=True):
         self.name = "model" if isinstance(path, bytes) else os.fspath(path)
-        self._interpreter = _open(read_bytes(path), self.name, threads, xnnpack)
+        content = read_bytes(path)
+        if not isinstance(path, bytes):
+            trial.check(content, self.name)
+        self._interpreter = _open(content, self.name, threads, xnnpack)
         self._input = self._only("input", self._interpreter.get_input_details())
         self._output = self._only("output", self._interpreter.get_output_details())
         self.input_shape, self.output_shape = (_shape(d) for d in (self._input, self._output))
@@ -49,7 +56,8 @@ class Model:
     def upscale(self, lr):
         """uint8 RGB [h, w, 3] -> uint8 RGB [h * scale, w * scale, 3]. Raises UserError for a size it does not take."""
         self.load(lr)
-        self._interpreter.invoke()
+        with told_as_user_error(self.name):
+            self._interpreter.invoke()
         return self._decode(self._interpreter.get_tensor(self._output["index"])[0])
 
     def load(self, lr):
@@ -59,9 +67,10 @@ class Model:
 
     def invoke_ms(self):
         """Milliseconds that the network takes for the image loaded, without conversions on either side."""
-        started = time.perf_counter()
-        self._interpreter.invoke()
-        return 1e3 * (time.perf_counter() - started)
+        with told_as_user_error(self.name):
+            started = time.perf_counter()
+            self._interpreter.invoke()
+            return 1e3 * (time.perf_counter() - started)
 
     def grey_levels(self):
         """What the last run gave: float32 [h * scale, w * scale, 3], neither rounded nor clipped."""
@@ -79,21 +88,19 @@ class Model:
             # LiteRT itself would run with XNNPACK on smaller images, and give anything.
             if size != fixed if fixed else size < SMALLEST_INPUT:
                 raise UserError(f"{self.name} takes no {height}x{width}; resizable.ResizableModel takes any size")
-        if -1 in self.input_shape:
-            self._interpreter.resize_tensor_input(self._input["index"], [1, height, width, 3])
-        self._interpreter.allocate_tensors()
+        with told_as_user_error(self.name):
+            if -1 in self.input_shape:
+                self._interpreter.resize_tensor_input(self._input["index"], [1, height, width, 3])
+            self._interpreter.allocate_tensors()
         self._size = height, width
 
     def _measure_scale(self):
         """Output pixels per input pixel. A model of open size may say only after a run how large its output is."""
         height, width = self.height or SMALLEST_INPUT, self.width or SMALLEST_INPUT
-        try:
-            if min(self.input_shape[1:] + self.output_shape[1:]) < 0:
-                shape = self.upscale(np.zeros((height, width, 3), np.uint8)).shape
-            else:
-                shape = self.output_shape[1:]
-        except RuntimeError as error:
-            raise UserError(f"LiteRT can't run {self.name} on {height}x{width}: {error}") from error
+        if min(self.input_shape[1:] + self.output_shape[1:]) < 0:
+            shape = self.upscale(np.zeros((height, width, 3), np.uint8)).shape
+        else:
+            shape = self.output_shape[1:]
         scale = shape[0] // height
         if shape != (height * scale, width * scale, 3):
             raise UserError(f"{self.name} makes {list(shape)} of {height}x{width}, which is no integer factor")
@@ -127,11 +134,24 @@ def read_bytes(model):
 def _open(content, name, threads, xnnpack):
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     threads = threads or os.cpu_count() or 1
-    try:
+    with told_as_user_error(name):
         return Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
-    except (ValueError, RuntimeError) as error:
+
+
+@contextlib.contextmanager
+def told_as_user_error(name: str) -> Iterator[None]:
+    """Errors of LiteRT, and of whoever reads a graph in Python, as UserError: a damaged file leads to all kinds.
+
+    name: what the file is called in the message.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"LiteRT can't open {name} ({error}); is it complete, and of built-in operators only?"
+            f"LiteRT can't run {name} ({reason}); is it complete, and of built-in operators only?"
         ) from error
 
 

@@ -6,6 +6,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.upscaling import litert
 
 PROBE = 17, 19  # LR pixels for which an open model works out its sizes; primes, so that a multiple is seen as one
 
@@ -16,8 +17,14 @@ def reshape(content: bytes, height: int, width: int) -> bytes:
     A resize inside the network, such as that of ESA, gets the size that it needs as a constant, whether the file works
     it out from its input (SHAPE and SLICE) or has one for its own size: CompiledModel, LiteRT.js and the compilers of
     NPUs take no other. Weights and quantization stay as they are.
-    Raises UserError for a graph that holds its size in another way, so that LiteRT can't allocate it for this one.
+    Raises UserError for a graph that holds its size in another way, so that LiteRT can't allocate it for this one, and
+    for a damaged one.
     """
+    with litert.told_as_user_error("this model"):
+        return _reshaped(content, height, width)
+
+
+def _reshaped(content, height, width):
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     graph = model.subgraphs[0]
     lr = graph.tensors[graph.inputs[0]]

@@ -10,7 +10,7 @@ from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.complexity import Complexity
 from keras_rfdn.tflite.inspection import complexity
-from keras_rfdn.upscaling.litert import read_bytes
+from keras_rfdn.upscaling.litert import read_bytes, told_as_user_error
 
 FLOATS = {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
 
@@ -91,6 +91,13 @@ def describe(model):
     """Path or bytes of a TFLite model -> Description. Raises UserError when it is missing, no TFLite or cut short."""
     content = read_bytes(model)
     graph = parse(content, model)
+    with told_as_user_error(
+        "this model" if isinstance(model, bytes) else model
+    ):  # parsed, but its numbers may be wrong
+        return _described(content, graph)
+
+
+def _described(content, graph):
     operators = [
         (operator_name(graph, operator), any(_dtype(t) in FLOATS for t in _tensors(subgraph, operator)))
         for subgraph in graph.subgraphs

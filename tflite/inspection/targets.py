@@ -13,7 +13,7 @@ import json
 
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.upscaling.litert import read_bytes
+from keras_rfdn.upscaling.litert import read_bytes, told_as_user_error
 
 FIRST = 3  # kinds of refusals shown of each target
 
@@ -98,6 +98,11 @@ def verdict(target: Target, found) -> Verdict:
 def operators(model) -> list[Operator]:
     """Path or bytes of a TFLite model -> its operators, in their order, of all subgraphs."""
     parsed = description.parse(read_bytes(model), model)
+    with told_as_user_error("this model" if isinstance(model, bytes) else model):
+        return _operators(parsed)
+
+
+def _operators(parsed):
     return [
         Operator(
             name=description.operator_name(parsed, operator),

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_rfdn.data.sources import sample
+from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.upscaling import litert, resizable
 
 
@@ -128,3 +130,23 @@ def test_refuses_what_is_no_upscaler(to_tflite, model, message):
 def test_needs_no_tensorflow(root):
     code = "import sys, keras_rfdn.upscaling.litert; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+def test_what_litert_refuses_after_opening_is_told_too(fixed_tflite):
+    """A graph of a good structure, in which a convolution has its kernel for a bias."""
+    with open(fixed_tflite, "rb") as file:
+        graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(file.read()))
+    operator = graph.subgraphs[0].operators[0]
+    operator.inputs = [*operator.inputs[:2], operator.inputs[1]]
+    content = bytes(flatbuffer_utils.convert_object_to_bytearray(graph))
+    for open_model in (litert.Model, resizable.ResizableModel):
+        with pytest.raises(UserError, match=r"can't run model \(.*failed to prepare.*\); is it complete"):
+            open_model(content, xnnpack=False).upscale(image(32, 40))
+
+
+def test_errors_of_readers_become_one_line():
+    told = r"^LiteRT can't run a\.tflite \(bad tensor, node 3\); is it complete"
+    with pytest.raises(UserError, match=told), litert.told_as_user_error("a.tflite"):
+        raise IndexError("bad tensor,\n  node 3")
+    with pytest.raises(UserError, match=r"^as it is$"), litert.told_as_user_error("a.tflite"):
+        raise UserError("as it is")
