@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import engines
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, number
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
@@ -40,7 +40,7 @@ class CompareEnginesConfig:
     weights: str | None = None  # weight file, workdir or released .pth; by default the newest run or pretrained
     height: int = number(180, least=SMALLEST_INPUT)  # LR pixels
     width: int = number(320, least=SMALLEST_INPUT)
-    threads: int = number(2, least=1)
+    threads: int = number(2, least=1, most=MOST_THREADS)
     rounds: int = number(15, least=1)  # timed runs of each engine
     warmup: int = number(2, least=0)  # runs of each before
     engines: tuple[str, ...] = ()  # as the table names them; by default all, and always LiteRT int8

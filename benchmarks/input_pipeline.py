@@ -26,12 +26,13 @@ import numpy as np
 from PIL import Image
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.images import image_files, patches
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.networks.config import SCALES
 
 with lazy_imports():
     from benchmarks import tf_patches
@@ -48,7 +49,7 @@ class InputPipelineConfig:
 
     data: str = "sample"  # div2k, sample, or a folder of HR images
     images: int = number(12, least=1)  # measure on the first of them that are large enough
-    scale: int = 4  # 2, 3 or 4
+    scale: int = choice(*SCALES, default=4)
     patch: int = number(64, least=1)  # LR pixels
     batch: int = number(64, least=1)
     rounds: int = number(5, least=1)

@@ -26,7 +26,7 @@ from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
-from keras_rfdn.networks.config import variant
+from keras_rfdn.networks.config import SCALES, variant
 from keras_rfdn.training import recipes
 
 with lazy_imports():
@@ -38,7 +38,7 @@ class TrainStepConfig:
     """Time updates of a network."""
 
     variant: str = "e-rfdn"  # a row of keras_rfdn.networks.config.VARIANTS
-    scale: int = 4  # 2, 3 or 4
+    scale: int = choice(*SCALES, default=4)
     batch: int = number(16, least=1)
     patch: int = number(32, least=1)  # LR pixels
     mixed_precision: str = choice(*recipes.PRECISIONS, default="float32")  # compute type of both

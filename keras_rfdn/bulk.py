@@ -17,7 +17,7 @@ import sys
 import simple_parsing
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, choice, number
 from keras_rfdn.data.system.errors import UserError
 
 
@@ -29,8 +29,9 @@ class BulkConfig:
     output: str = simple_parsing.field(positional=True, metavar="OUT")  # folder, also of gs://, s3:// or hdfs://
     weights: str | None = None  # pretrained weights by name, or a .tflite file that all workers can read
     scale: int | None = choice(2, 3, 4, default=None)  # by default that of the weights, and of E-RFDN 4
-    threads: int = number(1, least=1)  # of a worker process; runners start one for each core
-    workers: int | None = number(None, least=1)  # processes on this machine, without --runner; by default one per core
+    threads: int = number(1, least=1, most=MOST_THREADS)  # of a worker process; runners start one for each core
+    # Processes on this machine, without --runner; by default one per core.
+    workers: int | None = number(None, least=1, most=MOST_THREADS)
     strip: bool = False  # drop what files hold besides pixels: EXIF, XMP, colour profile ...
 
 

@@ -21,6 +21,7 @@ from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.evaluation.scoring import PROTOCOLS
+from keras_rfdn.networks.config import SCALES
 
 with lazy_imports():
     from keras_rfdn.evaluation import measurement, plots, reports, tables
@@ -35,7 +36,7 @@ class EvaluateConfig:
     )
     weights: tuple[str, ...] = simple_parsing.field(default=(), nargs="*")  # by default the newest run or pretrained
     variant: str | None = None  # by default that of the weights
-    scale: int | None = None  # by default that of the weights
+    scale: int | None = choice(*SCALES, default=None)  # by default that of the weights
     protocol: str = choice(*PROTOCOLS, default="y")  # y: luma, as papers; rgb: as NTIRE and AIM
     ensemble: bool = False  # mean over the eight flips and quarter turns of each image, eight times as slow
     images: int | None = number(None, least=1)  # measure the first of each set only

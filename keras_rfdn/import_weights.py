@@ -13,8 +13,10 @@ import pathlib
 import simple_parsing
 
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import check_fields, choice
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
+from keras_rfdn.networks.config import SCALES
 
 with lazy_imports():
     from keras_rfdn.checkpoints import author_weights, checkpoint
@@ -26,11 +28,12 @@ class ImportConfig:
 
     file: str = simple_parsing.field(positional=True, metavar="FILE")
     out: str  # the weight file to write, .h5
-    scale: int | None = None  # 2, 3 or 4, where the file serves several
+    scale: int | None = choice(*SCALES, default=None)  # where the file serves several
 
 
 def main(config):
     """Writes the file and returns (variant, configuration)."""
+    check_fields(config)
     released = author_weights.read(config.file, config.scale)
     model, source = author_weights.build(released), pathlib.Path(config.file)
     about = {"variant": released.variant, "source": source.name, "source_sha256": files.sha256(source)}

@@ -17,7 +17,7 @@ import simple_parsing
 from absl import logging
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, choice, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, choice, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system.errors import UserError
 
@@ -40,7 +40,7 @@ class UpscaleConfig:
     weights: str | None = None
     scale: int | None = choice(2, 3, 4, default=None)  # by default that of the weights, and of E-RFDN 4
     float: bool = False  # the pretrained float32 weights in place of the int8 file; needs TensorFlow
-    threads: int | None = number(None, above=0)  # of the processor; all by default
+    threads: int | None = number(None, above=0, most=MOST_THREADS)  # of the processor; all by default
     format: str | None = None  # of standard output: png (the default), jpg, webp, tif, mp4 ...
     strip: bool = False  # drop what files hold besides pixels: EXIF, XMP, colour profile ...
     overwrite: bool = False  # write over files that are there

@@ -15,7 +15,7 @@ import numpy as np
 import simple_parsing
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
@@ -32,7 +32,7 @@ class BenchmarkConfig:
 
     models: tuple[str, ...] = simple_parsing.field(positional=True, nargs="+", metavar="MODEL.tflite")
     # by default one per core, at most the four large cores of a phone
-    threads: int = number(min(4, os.cpu_count() or 1), least=1)
+    threads: int = number(min(4, os.cpu_count() or 1), least=1, most=MOST_THREADS)
     xnnpack: bool = True  # --noxnnpack leaves LiteRT's own kernels
     rounds: int = number(20, least=1)  # timed runs of each model
     warmup: int = number(3, least=0)  # runs of each model before

@@ -16,7 +16,7 @@ import simple_parsing
 from absl import logging
 
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
@@ -38,7 +38,7 @@ class ValidateConfig:
     weights: str | None = None  # weight file, workdir or released .pth; default: newest run or pretrained, same scale
     max_drop_db: float | None = None  # exit status 1 when the mean loss in dB is above
     images: int | None = number(None, least=1)  # the first of them only
-    threads: int | None = number(None, least=1)  # of LiteRT; by default one per core
+    threads: int | None = number(None, least=1, most=MOST_THREADS)  # of LiteRT; by default one per core
     xnnpack: bool = True  # --noxnnpack leaves LiteRT's own kernels
     json: str | None = None  # file for all that was measured
 

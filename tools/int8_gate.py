@@ -18,6 +18,7 @@ import simple_parsing
 
 from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.cli import command
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system import files
@@ -66,7 +67,7 @@ class GateConfig:
     """Check int8 files against the losses that were reached once."""
 
     folder: str = simple_parsing.field(positional=True, metavar="FOLDER")  # which THRESHOLDS' paths are relative to
-    threads: int | None = None  # of LiteRT; by default one per core
+    threads: int | None = number(None, least=1, most=MOST_THREADS)  # of LiteRT; by default one per core
     json: str | None = None  # file for all that was measured
 
 
@@ -99,6 +100,7 @@ def main(config, thresholds=THRESHOLDS):
 
     Raises UserError when weights or images are missing.
     """
+    check_fields(config)
     verdicts, converted = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for i, threshold in enumerate(thresholds):

@@ -11,8 +11,8 @@
     def main(config):
         check_fields(config)  # UserError: --steps must be above 0, got 0
 
-Every number must be finite, whether it has limits or not. The parser shows choices in --help and refuses others itself;
-check_fields refuses them where main is called by Python code.
+Every number must be finite, and a whole one fit into 32 bits, whether it has limits or not. The parser shows choices in
+--help and refuses others itself; check_fields refuses them where main is called by Python code.
 """
 
 import dataclasses
@@ -22,6 +22,8 @@ import simple_parsing
 
 from keras_rfdn.data.system.errors import UserError
 
+LARGEST = 2**31 - 1  # of whole numbers: what native code takes
+MOST_THREADS = 1024  # and processes; a system may refuse fewer
 # What each limit asks of a value, and how a message says so.
 LIMITS = {
     "above": (lambda value, limit: value > limit, "above {}"),
@@ -65,6 +67,8 @@ def _broken_rule(value, field):
     limits = field.metadata.get("limits", {})
     if isinstance(value, float) and not math.isfinite(value):
         return "a finite number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of at most {LARGEST:,}"
     if choices is not None and value not in choices:
         return f"one of {', '.join(map(str, choices))}"
     if not all(LIMITS[name][0](value, limit) for name, limit in limits.items()):

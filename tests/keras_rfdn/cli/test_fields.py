@@ -52,6 +52,7 @@ def test_what_can_be_is_taken(fields):
         ({"share": 1.5}, "--share must be above 0 and 1 or below, got 1.5"),
         ({"size": (320, 14)}, "--size must be 15 or above, got 14"),
         ({"loss": "l3"}, "--loss must be one of l1, l2, got l3"),
+        ({"count": 10**18}, "--count must be a whole number of at most 2,147,483,647, got 1000000000000000000"),
         ({"scale": 5}, "--scale must be one of 2, 3, 4, got 5"),
         ({"losses": ("l1", "l3")}, "--losses must be one of l1, l2, got l3"),
     ],
