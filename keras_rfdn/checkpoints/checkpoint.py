@@ -4,6 +4,7 @@ Files of other frameworks with released weights (keras_rfdn/checkpoints/author_w
 file is.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -43,14 +44,22 @@ def about(path: str | os.PathLike) -> tuple[Config, dict]:
     if _is_foreign_format(path):
         released = author_weights.read(path)
         return released.config, {"variant": released.variant, "source": path.name}
-    try:
-        with h5py.File(path) as file:
-            facts = json.loads(file.attrs[ATTRIBUTE])
+    with _reading(path), h5py.File(path) as file:
+        facts = json.loads(file.attrs[ATTRIBUTE])
         return _config(facts.pop("config")), facts
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Reading of HDF5, as a context: a damaged file leads to errors of a dozen kinds, all of which become UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(
-            f"{path} is no weight file of keras_rfdn, or a damaged one ({error}); need one of its trainer's, or "
-            f"released weights of another framework"
+            f"{path} is no weight file of keras_rfdn, or a damaged one ({' '.join(str(error).split())}); need one of "
+            f"its trainer's, or released weights of another framework"
         ) from error
 
 
@@ -76,8 +85,9 @@ def load(path: str | os.PathLike | None = None, **build_options) -> tuple[keras.
         released = author_weights.read(path)
         return author_weights.build(released, **build_options), released.config
     config, _ = about(path)
-    model = models.build(config, **build_options)
-    model.load_weights(path)
+    with _reading(path):  # its configuration may be damaged, and no network's
+        model = models.build(config, **build_options)
+        model.load_weights(path)
     return model, config
 
 

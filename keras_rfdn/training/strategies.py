@@ -1,5 +1,6 @@
 """Distribution strategies, the devices of a training: functions that make a tf.distribute strategy."""
 
+import itertools
 import json
 import os
 
@@ -28,16 +29,27 @@ def multiworker() -> tf.distribute.Strategy:
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
-        settings = json.loads(text)
-        task = settings["task"]
-        settings["cluster"][task["type"]][task["index"]]
-    except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+        _check_cluster(json.loads(text))
+    except Exception as error:  # whatever a text leads to that is of another form
         raise UserError(
             "strategy multiworker needs TF_CONFIG in the environment, such as "
             '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}, '
             f"with another index on each host; got {text or 'nothing'}"
         ) from error
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _check_cluster(settings):
+    """Raise an error of any kind where TensorFlow would end the process, or wait for ever."""
+    task = settings["task"]
+    kinds = {kind: list(hosts) for kind, hosts in settings["cluster"].items()}
+    for host in itertools.chain.from_iterable(kinds.values()):
+        if not 0 < int(host.rpartition(":")[2]) < 65536 or not host.rpartition(":")[0]:
+            raise ValueError(f"{host!r} is no HOST:PORT")
+    if kinds.keys() - {"worker", "chief"} or type(task["index"]) is not int:
+        raise ValueError("need workers, and a whole number for the index")
+    if not 0 <= task["index"] < len(kinds[task["type"]]):
+        raise ValueError("the index is that of no host")
 
 
 STRATEGIES = {"one": one, "mirrored": mirrored, "multiworker": multiworker}

@@ -29,10 +29,8 @@ def locked(workdir: str | os.PathLike, config, *, resumable: Collection[str]) ->
     workdir = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
         try:
-            workdir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(files.locked(workdir / LOCK))
-        except BlockingIOError as error:
-            raise UserError(f"another run is training in {workdir}; stop it, or use another workdir") from error
+            busy = f"another run is training in {workdir}; stop it, or use another workdir"
+            stack.enter_context(files.locked(workdir / LOCK, busy))
         except OSError as error:
             raise UserError(f"{workdir} can't be written ({error}); use another workdir") from error
         _refuse_other_settings(workdir, config, resumable)
@@ -42,13 +40,30 @@ def locked(workdir: str | os.PathLike, config, *, resumable: Collection[str]) ->
 
 def has_state(workdir: pathlib.Path) -> bool:
     """Whether a run has saved a state here that the next one resumes from."""
-    return (workdir / STATE / "checkpoint").exists()
+    return any((workdir / STATE).glob("ckpt-*.index"))
 
 
 def records(workdir: pathlib.Path) -> list[dict]:
-    """Records of validations so far: the lines of metrics.jsonl, [] before the first."""
+    """Records of validations so far: the lines of metrics.jsonl, [] before the first. Raises UserError for damage."""
     file = workdir / METRICS
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    if not file.exists():
+        return []
+    with _reading(file, "delete it, which loses the list of validations alone"):
+        found = [json.loads(line) for line in file.read_text().splitlines()]
+        if not all(isinstance(record["step"], int) for record in found):
+            raise ValueError("a step is no number")
+        return found
+
+
+@contextlib.contextmanager
+def _reading(file, hint):
+    """Reading of JSON that a run wrote, as a context: whatever damage leads to becomes UserError."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"{file} is damaged ({type(error).__name__}: {error}); {hint}, or use another workdir"
+        ) from error
 
 
 def add_record(workdir: pathlib.Path, record: dict) -> None:
@@ -63,7 +78,8 @@ def _refuse_other_settings(workdir, config, resumable):
         return
     settings = _as_written(dataclasses.asdict(config))
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    before = _as_written(defaults) | json.loads(file.read_text())
+    with _reading(file, "restore it"):
+        before = _as_written(defaults) | json.loads(file.read_text())
     differ = [key for key in sorted(settings.keys() - resumable) if before[key] != settings[key]]
     if differ:
         changes = ", ".join(f"{key} was {before[key]} and is now {settings[key]}" for key in differ)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_rfdn.checkpoints import checkpoint, pretrained
+from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig, variant
 
@@ -138,3 +139,22 @@ def test_weights_of_another_network_than_asked_for(tmp_path, model):
     assert checkpoint.resolve(tmp_path / "a.h5", scale=3) == tmp_path / "a.h5"
     with pytest.raises(ValueError, match=r"a\.h5 holds rfdb x3, not e-rfdn x4"):
         checkpoint.resolve(tmp_path / "a.h5", variant="e-rfdn", scale=4)
+
+
+def test_damage_anywhere_in_a_weight_file_is_named(tmp_path, model, monkeypatch):
+    """Cut, or with bytes changed where HDF5 keeps names and places: the error says which file it is."""
+    path, build = tmp_path / "a.h5", models.build
+    checkpoint.save(model, TINY, path)
+    monkeypatch.setattr(models, "build", lambda config, **options: model if config == TINY else build(config))
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), []
+    for number in range(24):
+        damaged = bytearray(content)
+        for place in rng.integers(0, 4096, 4):
+            damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged if number % 4 else content[: rng.integers(len(content))])
+        try:
+            checkpoint.load(path)
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 12
+    assert all(str(path) in message and "\n" not in message for message in refused)

@@ -76,7 +76,17 @@ def test_a_batch_that_devices_cannot_share(start_training, tmp_path):
     assert "error: a batch of 4 can't be split evenly on 3 devices" in training.text()
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'])
+TASK = '{"cluster": {"%s": %s}, "task": {"type": "worker", "index": %s}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}", "[1]", "[" * 100_000, TASK % ("worker", '["a:1"]', 1), TASK % ("worker", '["a:1"]', -1),
+        TASK % ("worker", '["a:1"]', "true"), TASK % ("worker", "[7]", 0), TASK % ("worker", '["a:99999"]', 0),
+        TASK % ("worker", '["a"]', 0), TASK % ("ps", '["a:1"]', 0), TASK % ("worker", '"a:1"', 0),
+    ],
+)  # fmt: skip
 def test_multiworker_without_a_cluster(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=r"needs TF_CONFIG in the environment, such as \{\"cluster\": .*; got "):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.training import workdir
 
 
@@ -92,3 +93,20 @@ def test_records_of_steps_that_are_done_again_are_replaced(tmp_path):
         workdir.add_record(tmp_path, {"step": step, "loss": loss})
     assert workdir.records(tmp_path) == [{"step": 2, "loss": 0.5}, {"step": 4, "loss": 0.2}]
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2, "loss": 0.5}\n{"step": 4, "loss": 0.2}\n'
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"step": 1}\n{"ste', b"\xff\xfe", b"7\n", b"{}\n", b'{"step": "1"}\n', b"[" * 100_000]
+)
+def test_damaged_records_are_named(tmp_path, damage):
+    (tmp_path / workdir.METRICS).write_bytes(damage)
+    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged \(.*\); delete it"):
+        workdir.records(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b"null", b"[1]"])
+def test_damaged_settings_are_named(tmp_path, damage):
+    claim(tmp_path)
+    (tmp_path / workdir.CONFIG).write_bytes(damage)
+    with pytest.raises(UserError, match=r"config\.json is damaged \(.*\); restore it"):
+        claim(tmp_path)
