@@ -18,15 +18,14 @@ def read(path):
     struct array "struct.0.field". Text and functions are left out. Raises UserError for a damaged file.
     """
     try:
-        variables = scipy.io.loadmat(path)
+        return {
+            name: array
+            for variable, value in scipy.io.loadmat(path).items()
+            if not variable.startswith("__")  # loadmat's own
+            for name, array in _numbers(variable, value)
+        }
     except Exception as error:  # whatever the parser met
         raise UserError(f"{path} is not a file as MATLAB writes it ({error})") from error
-    return {
-        name: array
-        for variable, value in variables.items()
-        if not variable.startswith("__")  # loadmat's own
-        for name, array in _numbers(variable, value)
-    }
 
 
 def _numbers(name, value):

@@ -9,7 +9,7 @@ from keras_rfdn.data.system.errors import UserError
 
 # The first node: its length in bytes, its name, and its operation, which begins with a capital.
 FIRST_NODE = re.compile(rb"\n[\x80-\xff]*[\x00-\x7f]\n[\x01-\x7f][ -~]+\x12[\x01-\x7f][A-Z]", re.DOTALL)
-MOST_NUMBERS = 2**28  # in one constant
+MOST_NUMBERS = 2**27  # in all constants
 
 
 def recognises(path, head):
@@ -23,13 +23,10 @@ def read(path):
         content = file.read()
     try:
         graph = tf.compat.v1.GraphDef.FromString(content)
-        return {node.name: _array(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+        tensors = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+        # One number may stand for all: without a limit a file of few bytes could fill the memory.
+        if sum(abs(math.prod(dim.size for dim in t.tensor_shape.dim)) for t in tensors.values()) > MOST_NUMBERS:
+            raise UserError(f"constants of more than {MOST_NUMBERS:,} numbers")
+        return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
     except Exception as error:  # whatever the parser met, or a tensor without its numbers
         raise UserError(f"{path} is not a graph as TensorFlow writes it ({error})") from error
-
-
-def _array(tensor):
-    # One number may stand for all: without a limit a file of few bytes could fill the memory.
-    if math.prod(dim.size for dim in tensor.tensor_shape.dim) > MOST_NUMBERS:
-        raise UserError(f"a constant of more than {MOST_NUMBERS:,} numbers")
-    return tf.make_ndarray(tensor)

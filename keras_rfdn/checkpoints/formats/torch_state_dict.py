@@ -6,6 +6,8 @@ weights can be passed over.
 """
 
 import collections
+import math
+import os
 import pickle
 import struct
 import typing
@@ -55,6 +57,8 @@ def read(path):
 def _read_zip(path):
     """The format since PyTorch 1.6: a pickle and a file for each storage."""
     with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > os.path.getsize(path):
+            raise UserError("it is packed, as torch.save packs nothing: a small file could fill the memory")
         (folder,) = (name.removesuffix("data.pkl") for name in archive.namelist() if name.endswith("/data.pkl"))
         order = f"{folder}byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
@@ -170,6 +174,8 @@ def _kind(value):
 def _array(tensor, storage):
     # Checked because as_strided itself would read beyond the storage.
     last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
+    if math.prod(tensor.shape) > storage.size:  # one number stands for many: a small file could fill the memory
+        raise UserError(f"{tensor} has more elements than its storage, {storage.size}")
     if min(tensor.offset, *tensor.strides, *(n - 1 for n in tensor.shape), 0) < 0 or last >= storage.size:
         raise UserError(f"{tensor} lies outside its storage of {storage.size} elements")
     strides = [s * storage.itemsize for s in tensor.strides]

@@ -85,7 +85,8 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path, write, call):
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ((_tuple((2, 3, 4)), _tuple((2, 3, 5))), "outside its storage"),
+        ((_tuple((2, 3, 4)), _tuple((2, 3, 5))), "more elements than its storage"),
+        ((_tuple((2, 3, 4)) + _tuple((12, 4, 1)), _tuple((2**30, 3, 4)) + _tuple((0, 0, 0))), "more elements than its"),
         ((_tuple((12, 4, 1)), _tuple((12, 4, -1))), "outside its storage"),
         ((_tuple((12, 4, 1)), _tuple((13, 4, 1))), "outside its storage"),
         ((b"FloatStorage", b"QUInt8Storage"), "names torch.QUInt8Storage"),
@@ -197,6 +198,17 @@ def test_what_is_saved_beside_the_weights_does_nothing(tmp_path, write):
     write(tmp_path / "w.pth", STATE, body)
     assert list(torch_state_dict.read(tmp_path / "w.pth")) == list(STATE)
     assert not marker.exists()
+
+
+def test_a_packed_archive_is_refused(tmp_path):
+    """Zeros that take a thousandth of their size."""
+    write_zip(tmp_path / "w.pth", STATE | {"zeros": np.zeros(10**6, np.float32)})
+    with zipfile.ZipFile(tmp_path / "w.pth") as plain, zipfile.ZipFile(tmp_path / "p.pth", "w", 8) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert len(torch_state_dict.read(tmp_path / "w.pth")) == len(STATE) + 1
+    with pytest.raises(ValueError, match="it is packed, as torch"):
+        torch_state_dict.read(tmp_path / "p.pth")
 
 
 def test_a_missing_file_is_named(tmp_path):
