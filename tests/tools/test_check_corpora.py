@@ -1,0 +1,46 @@
+"""The check itself, as a developer starts it: a process without threads, from which it forks."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+
+def check(root, *words):
+    command = [sys.executable, "-m", "tools.check_corpora", *map(str, words)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def test_a_few_mutants_give_results_and_error_lines_alone(root, tmp_path):
+    done = check(root, "--mutants", 250, "--keep", tmp_path / "keep")
+    assert done.returncode == 0, done.stdout
+    (results, errors, *others) = map(int, re.search(r"^rfdn FILE +(.*)$", done.stdout, re.MULTILINE)[1].split())
+    assert results + errors == 279
+    assert min(results, errors) > 60
+    assert not any(others)
+    assert not (tmp_path / "keep").exists()
+
+
+def test_an_offender_is_found_and_named(root, tmp_path):
+    """A limit that the network alone is above stands for a fault of a file."""
+    Image.new("RGB", (20, 18), "red").save(tmp_path / "a.png")
+    done = check(root, tmp_path, "--memory", 0.05, "--keep", tmp_path / "keep")
+    assert done.returncode == 1
+    assert f"over memory: rfdn FILE: {tmp_path}/a.png: " in done.stdout
+    assert [path.name for path in (tmp_path / "keep").iterdir()] == ["a.png"]
+
+
+def test_no_folder(root):
+    done = check(root, "nowhere")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: nowhere is not a folder; name one of images, or none for mutants\n",
+    )
+
+
+@pytest.mark.slow
+def test_the_small_failing_inputs(root, shared):
+    done = check(root, shared / "cases", "--seconds", 600, "--memory", 6)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,137 @@
+"""Mutation fuzzing: small images of all formats, cut at every byte, and with bytes flipped, by a fixed seed."""
+
+import io
+import pathlib
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from keras_rfdn.data.sources import sample
+
+SEED = 22
+FLIPPED = 2000  # mutants with bytes flipped
+SIZE = 20, 18  # pixels of a seed; PSNR and SSIM are measured on 15 a side and more
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+
+
+def seeds() -> dict[str, bytes]:
+    """{file name: content} of small images: all formats that are written, and others that are read."""
+    rgb, grey, alpha, palette = _images()
+    about = {"exif": _exif(), "icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "dead leaves")
+    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    frames = {"save_all": True, "append_images": [rgb.rotate(180)]}
+    deep = np.asarray(rgb).astype(np.uint16) * 257
+    found = {
+        "rgb.png": _saved(rgb, "PNG", exif=about["exif"], pnginfo=text, dpi=(300, 300)),
+        "palette.png": _saved(palette, "PNG", transparency=3),
+        "deep.png": _saved(Image.fromarray(deep[..., 0]), "PNG", icc_profile=b""),
+        "animated.png": _saved(alpha, "PNG", save_all=True, append_images=[alpha.rotate(180)], duration=40),
+        "rgb.jpg": _saved(rgb, "JPEG", quality=60, xmp=XMP, comment=b"dead leaves", **about),
+        "cmyk.jpg": _saved(rgb.convert("CMYK"), "JPEG", quality=60),
+        "progressive.jpg": _saved(grey, "JPEG", progressive=True, exif=about["exif"]),
+        "two.mpo": _saved(rgb, "MPO", **frames),
+        "alpha.webp": _saved(alpha, "WEBP", lossless=True, exif=about["exif"], xmp=XMP),
+        "animated.webp": _saved(rgb, "WEBP", quality=50, **frames),
+        "rgb.avif": _saved(rgb, "AVIF", quality=50, exif=about["exif"], xmp=XMP),
+        "rgb.jp2": _saved(rgb, "JPEG2000", quality_mode="rates", quality_layers=[20]),
+        "lzw.tif": _saved(rgb, "TIFF", compression="tiff_lzw", dpi=(72, 72)),
+        "pages.tif": _saved(grey, "TIFF", compression="tiff_adobe_deflate", save_all=True, append_images=[grey]),
+        "deep.tif": _tiff(deep, compression="zlib", predictor=True),
+        "deep_alpha.tif": _tiff(deep[..., :2], photometric="minisblack", extrasamples=["unassalpha"]),
+        "alpha.bmp": _saved(alpha, "BMP"),
+        "animated.gif": _saved(palette, "GIF", save_all=True, append_images=[palette.rotate(180)], comment=b"leaves"),
+        "packed.tga": _saved(alpha, "TGA", compression="tga_rle"),
+        "deep.ppm": b"P6 20 18 65535\n" + deep.astype(">u2").tobytes(),
+        "plain.pgm": b"P2\n# leaves\n4 4\n255\n" + b" ".join(b"%d" % value for value in range(16)),
+        "rgb.pcx": _saved(rgb, "PCX"),
+        "alpha.sgi": _saved(alpha, "SGI"),
+        "dxt.dds": _saved(alpha, "DDS"),
+        "alpha.qoi": _qoi(alpha),
+        "two.ico": _saved(alpha, "ICO", sizes=[(16, 16), (20, 18)]),
+        "rgb.icns": _icns(alpha),
+        "layers.psd": _psd(rgb),
+        "black.xbm": _saved(rgb.convert("1"), "XBM"),
+    }
+    return {name: content for name, content in found.items() if content}
+
+
+def _images():
+    rgb = Image.fromarray(sample.dead_leaves(max(SIZE), seed=SEED)).crop((0, 0, *SIZE))
+    alpha = rgb.convert("RGBA")
+    alpha.putalpha(rgb.getchannel("G"))
+    return rgb, rgb.convert("L"), alpha, rgb.quantize(16)
+
+
+def _saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _exif():
+    exif = Image.Exif()
+    exif[274], exif[305], exif[282] = 6, "leaves", 300.0  # orientation, software, resolution
+    exif.get_ifd(0x8769)[37500] = b"maker"
+    return exif.tobytes()
+
+
+def _tiff(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **{"photometric": "rgb", **options})
+    return file.getvalue()
+
+
+def _qoi(image):
+    """QOI of pixels that are all told in full."""
+    pixels = b"".join(b"\xff" + bytes(pixel) for pixel in np.asarray(image).reshape(-1, 4))
+    return b"qoif" + struct.pack(">IIBB", *image.size, 4, 0) + pixels + bytes(7) + b"\x01"
+
+
+def _icns(image):
+    png = _saved(image.resize((16, 16)), "PNG")
+    return b"icns" + struct.pack(">I", 16 + len(png)) + b"icp4" + struct.pack(">I", 8 + len(png)) + png
+
+
+def _psd(image):
+    planes = b"".join(image.getchannel(channel).tobytes() for channel in "RGB")
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, image.height, image.width, 8, 3)
+    return header + struct.pack(">III", 0, 0, 0) + b"\0\0" + planes
+
+
+def mutants(seeds: dict[str, bytes], count: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """Mutants of files: (name, content) each: every file cut at every byte, then FLIPPED with 1 to 4 bytes changed.
+
+    count: only so many of them, drawn by SEED; all by default. The same seeds give the same mutants.
+    """
+    rng = np.random.default_rng(SEED)
+    cuts = [(name, size) for name, content in seeds.items() for size in range(len(content))]
+    chosen = np.arange(len(cuts) + FLIPPED)
+    if count is not None and count < len(chosen):
+        chosen = np.sort(rng.choice(chosen, count, replace=False))
+    names = list(seeds)
+    for number in map(int, chosen):
+        if number < len(cuts):
+            name, size = cuts[number]
+            yield f"cut{size}_{name}", seeds[name][:size]
+            continue
+        rng = np.random.default_rng((SEED, number))
+        name = names[int(rng.integers(len(names)))]
+        content = bytearray(seeds[name])
+        for place in rng.integers(0, len(content), int(rng.integers(1, 5))):
+            content[place] ^= int(rng.integers(1, 256))
+        yield f"flip{number - len(cuts)}_{name}", bytes(content)
+
+
+def write(folder: pathlib.Path, count: int | None = None) -> list[pathlib.Path]:
+    """Write seeds and their mutants into a folder, as mutants gives them, and return their paths."""
+    found = seeds()
+    paths = []
+    for name, content in (*found.items(), *mutants(found, count)):
+        paths.append(folder / name)
+        paths[-1].write_bytes(content)
+    return paths
