@@ -21,12 +21,12 @@ from PIL import Image
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.lazy import lazy_imports
+from keras_rfdn.data.images import bicubic  # jobs use it in threads, and a lazy module is loaded in one at a time
 from keras_rfdn.data.system import files
 
 with lazy_imports():
     from keras_rfdn import prepare, train, upscale
     from keras_rfdn.checkpoints import checkpoint
-    from keras_rfdn.data.images import bicubic
     from keras_rfdn.data.sources import div2k, sample
     from keras_rfdn.networks import config, models
     from keras_rfdn.tflite import convert, qat
@@ -242,7 +242,7 @@ def survey(folder: pathlib.Path, log: pathlib.Path) -> dict[str, str]:
                 found[name] = hashlib.sha256(_content(path)).hexdigest()
             except Exception as error:
                 found[name] = f"broken: {type(error).__name__}: {error}"
-        if (folder / OUT / workdir.STATE / "checkpoint").exists():
+        if any((folder / OUT / workdir.STATE).glob("ckpt-*.index")):
             found["state"] = _state(folder / OUT / workdir.STATE)
         answer.write_text(json.dumps(found))
 
@@ -293,9 +293,9 @@ def _state(folder):
     import tensorflow as tf
 
     wrong = "no state"
-    for path in reversed(tf.train.get_checkpoint_state(folder).all_model_checkpoint_paths):
+    for path in sorted(folder.glob("ckpt-*.index"), key=lambda path: -int(path.stem.removeprefix("ckpt-"))):
         try:
-            reader = tf.train.load_checkpoint(str(folder / pathlib.Path(path).name))
+            reader = tf.train.load_checkpoint(str(path.with_suffix("")))
             names = sorted(reader.get_variable_to_dtype_map())
             values = {name: reader.get_tensor(name) for name in names}
         except Exception as error:

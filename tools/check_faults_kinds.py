@@ -291,7 +291,7 @@ LOGS = ("/lock", "/tensorboard/")  # that no run reads again
 def unsynced(lines, folder: pathlib.Path) -> list[str]:
     """What power loss could take, in words: lines are strace's, those on files below a folder are looked at."""
     lines, root = joined(lines), f"{folder}/"
-    dirty, names, found, state = set(), set(), [], f"{folder / OUT}/state/"
+    dirty, names, states, found, state = set(), set(), set(), [], f"{folder / OUT}/state/"
     for call, arguments in lines:
         handle = HANDLE.match(arguments)
         path = handle[1] if handle else ""
@@ -300,6 +300,8 @@ def unsynced(lines, folder: pathlib.Path) -> list[str]:
         elif call in ("fsync", "fdatasync"):
             dirty.discard(path)
             names.discard(path)
+            if path.startswith(state) and path.endswith(".index"):  # its data comes before
+                states.add(path.partition(".")[0])
         elif call in ("rename", "renameat", "renameat2"):
             source, target = (os.path.join(folder, name) for name in NAME.findall(arguments)[:2])
             if not target.startswith(root):
@@ -313,8 +315,10 @@ def unsynced(lines, folder: pathlib.Path) -> list[str]:
         elif call in ("unlink", "unlinkat") and NAME.search(arguments):
             path = os.path.join(folder, NAME.search(arguments)[1])
             dirty.discard(path)
-            if path.startswith(state) and not files.is_temporary(path) and any(p.startswith(state) for p in dirty):
-                found.append(f"{path.removeprefix(root)} went before what follows it was on the disk")
+            if path.startswith(state) and "_temp" not in path:
+                states.discard(path.partition(".")[0])
+                if not states:
+                    found.append(f"{path.removeprefix(root)} went before another state was on the disk")
         elif call == "mkdir":
             path = os.path.join(folder, NAME.search(arguments)[1])
             if path.startswith(root):

@@ -32,6 +32,7 @@ with lazy_imports():
 
 SET = "ensemble"  # what the folders are named, as data/sources/folders.py reads DIV2K's
 NOTE = "distilled.json"  # what the pairs of a folder are made with
+LOCK = "lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,25 +69,28 @@ def write(named, target, weights, scale, *, largest=None):
     """Data distillation into a folder: the pairs that are not there yet.
 
     named: {name of the pair: (HR file, LR file or None)}. target: folder. weights: files of this scale. largest: as in
-    DistillConfig. Raises UserError when the folder holds pairs of other weights, or of another largest.
+    DistillConfig. Raises UserError when the folder holds pairs of other weights, or of another largest, or is another
+    run's at the moment.
     """
-    _claim(target, {"teachers": [files.sha256(path) for path in weights], "largest": largest})
-    hr_folder, lr_folder = target / f"{SET}_HR", target / f"{SET}_LR_bicubic" / f"X{scale}"
-    # The HR file is written last: it says that both are there.
-    todo = {name: paths for name, paths in named.items() if not (hr_folder / f"{name}.png").exists()}
-    if len(todo) < len(named):
-        logging.info("%d of %d are in %s already", len(named) - len(todo), len(named), target)
-    if not todo:
-        return
-    models = [checkpoint.load(path)[0] for path in weights]
-    ensembles = [keras_upscalers.self_ensemble(keras_upscalers.float_from_model(model)) for model in models]
-    mean = keras_upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
-    teacher = tiling.tiled(mean, scale)
-    for name, paths in track(todo.items(), "distilling"):
-        lr = _lr_image(*paths, scale, largest)
-        for path, pixels in ((lr_folder / f"{name}x{scale}.png", lr), (hr_folder / f"{name}.png", teacher(lr))):
-            with files.atomic_write(path) as partial:
-                Image.fromarray(pixels).save(partial)
+    busy = f"another run is at work in {target}; wait for it, or name another folder"
+    with files.locked(target / LOCK, busy):  # one with other weights, begun at the same moment, would mix with it
+        _claim(target, {"teachers": [files.sha256(path) for path in weights], "largest": largest})
+        hr_folder, lr_folder = target / f"{SET}_HR", target / f"{SET}_LR_bicubic" / f"X{scale}"
+        # The HR file is written last: it says that both are there.
+        todo = {name: paths for name, paths in named.items() if not (hr_folder / f"{name}.png").exists()}
+        if len(todo) < len(named):
+            logging.info("%d of %d are in %s already", len(named) - len(todo), len(named), target)
+        if not todo:
+            return
+        models = [checkpoint.load(path)[0] for path in weights]
+        ensembles = [keras_upscalers.self_ensemble(keras_upscalers.float_from_model(model)) for model in models]
+        mean = keras_upscalers.to_pixels(lambda lr: np.mean([ensemble(lr) for ensemble in ensembles], axis=0))
+        teacher = tiling.tiled(mean, scale)
+        for name, paths in track(todo.items(), "distilling"):
+            lr = _lr_image(*paths, scale, largest)
+            for path, pixels in ((lr_folder / f"{name}x{scale}.png", lr), (hr_folder / f"{name}.png", teacher(lr))):
+                with files.atomic_write(path) as partial:
+                    Image.fromarray(pixels).save(partial)
 
 
 def _lr_image(hr_path, lr_path, scale, largest):

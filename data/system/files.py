@@ -25,8 +25,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     the disk before it gets the name, so that loss of power leaves the old file or the new one.
     """
     path = pathlib.Path(path)
-    new = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Random, for hosts and containers that share a disk may share process numbers. The suffix stays at the end: Keras
     # and Pillow choose the format by it.
     ending = f".{secrets.token_hex(8)}.tmp{path.suffix}"
@@ -37,10 +36,18 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
-        for folder in (path.parent, *(folder.parent for folder in new)):
-            sync(folder)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder and those that it lies in, where they are not there, with their names flushed to the disk."""
+    path = pathlib.Path(path)
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in new:
+        sync(folder.parent)
 
 
 class WholeWrites(io.BufferedRandom):
@@ -58,24 +65,30 @@ class WholeWrites(io.BufferedRandom):
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike) -> Iterator[None]:
-    """File lock for one process among all hosts that share a disk, as a context. Makes the file, and leaves it there.
+def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
+    """File lock for one process among all hosts that share a disk, as a context.
+
+    Makes the file and its folder, and leaves them there.
 
     The operating system holds the lock (flock), and drops it with the process: a killed run leaves none behind, and
-    neither a process number nor a clock says whose it is. Raises BlockingIOError when another process has it.
+    neither a process number nor a clock says whose it is. Raises UserError, with busy as its message, when another
+    process has it.
     """
     import fcntl  # where there is none, nothing that locks runs: here are Linux and macOS
 
+    make_folder(pathlib.Path(path).parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(busy) from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
                 raise
             logging.warning("%s can't be locked (%s): see that no other run works there", path, error.strerror)
         if os.fstat(handle).st_nlink == 0:  # its owner has just removed it, with the folder
-            raise BlockingIOError(errno.EAGAIN, "another process had it", os.fspath(path))
+            raise UserError(busy)
         yield
     finally:
         os.close(handle)

@@ -23,6 +23,7 @@ class CheckpointManager:
     def __init__(self, folder: pathlib.Path, *, hint: str, **parts):
         self.folder = folder / workdir.STATE
         self.parts = tf.train.Checkpoint(**parts)
+        self._mend_list()
         self.manager = tf.train.CheckpointManager(self.parts, self.folder, max_to_keep=2)
         self._restore(hint)
         self._saved_at = time.monotonic()
@@ -54,6 +55,29 @@ class CheckpointManager:
                 f"step {int(self.parts.step)} could not be saved ({error}). What was saved before is complete: "
                 f"{latest or 'nothing yet'}. Make room in {self.folder.parent} and give the same command again"
             ) from error
+
+    def _mend_list(self):
+        """Write the list of states again, without its times and, where it can't be read, from the states themselves.
+
+        TensorFlow passes over states that are younger than the clock, which may have been set back, and starts anew;
+        and it flushes no list to the disk before it removes older states.
+        """
+        file = self.folder / "checkpoint"
+        if not file.exists():
+            return
+        try:
+            listed = tf.train.get_checkpoint_state(self.folder)
+        except ValueError:  # an empty file
+            listed = None
+        if listed is not None:
+            names = [pathlib.Path(path).name for path in listed.all_model_checkpoint_paths]
+        else:
+            steps = sorted(int(path.stem.removeprefix("ckpt-")) for path in self.folder.glob("ckpt-*.index"))
+            names = [f"ckpt-{step}" for step in steps]
+            logging.warning("%s can't be read; the states are %s", file, ", ".join(names))
+        lines = [f'model_checkpoint_path: "{name}"' for name in names[-1:]]
+        lines += [f'all_model_checkpoint_paths: "{name}"\nall_model_checkpoint_timestamps: 1' for name in names]
+        files.write_text(file, "\n".join(lines))
 
     def _restore(self, hint):
         self._remove_unfinished()

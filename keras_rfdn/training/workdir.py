@@ -40,7 +40,7 @@ def locked(workdir: str | os.PathLike, config, *, resumable: Collection[str]) ->
 
 def has_state(workdir: pathlib.Path) -> bool:
     """Whether a run has saved a state here that the next one resumes from."""
-    return any((workdir / STATE).glob("ckpt-*.index"))
+    return (workdir / STATE / "checkpoint").exists()
 
 
 def records(workdir: pathlib.Path) -> list[dict]:

@@ -41,11 +41,9 @@ class Parts:
                     raise UserError(
                         f"{self.folder} is there, and not a folder of parts; move it, or name another target"
                     )
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(files.locked(self.folder / LOCK))
+                busy = f"another run is at work on {target}; wait for it, or name another target"
+                stack.enter_context(files.locked(self.folder / LOCK, busy))
                 self._prepare(_settings(source, encoding, identity))
-            except BlockingIOError as error:
-                raise UserError(f"another run is at work on {target}; wait for it, or name another target") from error
             except OSError as error:
                 raise UserError(f"{self.folder} can't be written: {error.strerror}") from error
             self._lock = stack.pop_all()

@@ -44,11 +44,13 @@ def test_a_file_that_is_flushed_before_it_gets_its_name(folder):
 
 
 def test_an_older_state_goes_after_the_new_one_is_on_the_disk(folder):
-    write = f'10 write(4<{folder}/out/state/ckpt-2.index>, ""..., 9) = 9'
-    flush, remove = f"10 fsync(4<{folder}/out/state/ckpt-2.index>) = 0", '10 unlink("out/state/ckpt-1.index") = 0'
-    assert check_faults_kinds.unsynced(trace(write, flush, remove), folder) == []
-    assert check_faults_kinds.unsynced(trace(write, remove, flush), folder) == [
-        "out/state/ckpt-1.index went before what follows it was on the disk"
+    state = "out/state/ckpt"
+    flush = [f"10 fsync(4<{folder}/{state}-{step}.index>) = 0" for step in (1, 2, 3)]
+    remove = [f'10 unlink("{state}-{step}.{kind}") = 0' for step in (1, 2) for kind in ("index", "data")]
+    assert check_faults_kinds.unsynced(trace(*flush[:2], *remove[:2], flush[2], *remove[2:]), folder) == []
+    assert check_faults_kinds.unsynced(trace(flush[0], *remove[:2], flush[1]), folder) == [
+        f"{state}-1.index went before another state was on the disk",
+        f"{state}-1.data went before another state was on the disk",
     ]
 
 

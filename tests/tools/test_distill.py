@@ -8,6 +8,7 @@ from keras_rfdn import train
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.images import bicubic, image_files
 from keras_rfdn.data.sources import folders
+from keras_rfdn.data.system import files
 from keras_rfdn.upscaling import keras_upscalers
 from tools import distill
 
@@ -70,6 +71,15 @@ def test_a_folder_holds_the_ensembles_of_one_choice_of_weights(photos, weights, 
     (tmp_path / "pairs" / distill.NOTE).unlink()
     with pytest.raises(ValueError, match=r"pairs holds pairs, and no distilled\.json says by which weights"):
         distill.main(config)
+
+
+def test_a_folder_is_one_runs(photos, weights, tmp_path):
+    config = distill.DistillConfig(str(photos), str(tmp_path / "pairs"), (weights,))
+    (tmp_path / "pairs").mkdir()
+    taken = files.locked(tmp_path / "pairs" / distill.LOCK, "")
+    with taken, pytest.raises(ValueError, match=r"another run is at work in .*pairs; wait for it"):
+        distill.main(config)
+    assert distill.main(config) == 3
 
 
 def test_of_larger_images_the_middle_is_taken(save_noise, weights, tmp_path):

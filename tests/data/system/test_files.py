@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from keras_rfdn.data.system import files
+from keras_rfdn.data.system.errors import UserError
 
 
 def test_the_name_is_taken_at_the_end(tmp_path):
@@ -103,7 +104,7 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """fsync of the content, then the name, then fsync of the folder that holds the name, and of what holds that."""
+    """fsync of what holds a new folder, of the content, then the name, then fsync of the folder that holds the name."""
     done = []
     fsync, replace = os.fsync, os.replace
 
@@ -115,8 +116,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", lambda a, b: done.append(("name", b.name)) or replace(a, b))
     files.write_text(tmp_path / "folder/a.txt", "all of it")
-    assert done[:3] == [("sync", "temporary", "all of it"), ("name", "a.txt"), ("sync", "folder", True)]
-    assert done[3:] == [("sync", tmp_path.name, True)]  # the folder is new
+    assert done == [("sync", tmp_path.name, True), ("sync", "temporary", "all of it"), ("name", "a.txt"),
+                    ("sync", "folder", True)]  # fmt: skip
     done.clear()
     files.write_text(tmp_path / "folder/a.txt", "once more")
     assert done == [("sync", "temporary", "once more"), ("name", "a.txt"), ("sync", "folder", True)]
@@ -124,19 +125,19 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 def test_a_lock_is_one_process_alone(tmp_path):
     (tmp_path / "lock").write_text("7\nanother host\n")  # what is in the file means nothing
-    with files.locked(tmp_path / "lock"):
-        with pytest.raises(BlockingIOError), files.locked(tmp_path / "lock"):
+    with files.locked(tmp_path / "lock", "taken"):
+        with pytest.raises(UserError, match="taken"), files.locked(tmp_path / "lock", "taken"):
             pass
         (tmp_path / "lock").unlink()
-        with files.locked(tmp_path / "lock"):  # another file by now
+        with files.locked(tmp_path / "lock", "taken"):  # another file by now
             pass
-    with files.locked(tmp_path / "lock"):
+    with files.locked(tmp_path / "lock", "taken"):
         pass
 
 
 def test_a_lock_that_its_owner_removes_is_no_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", lambda *_: (tmp_path / "lock").unlink())
-    with pytest.raises(BlockingIOError), files.locked(tmp_path / "lock"):
+    with pytest.raises(UserError, match="taken"), files.locked(tmp_path / "lock", "taken"):
         pass
 
 
@@ -145,7 +146,7 @@ def test_a_disk_without_locks(tmp_path, monkeypatch, caplog):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", absent)
-    with files.locked(tmp_path / "lock"):
+    with files.locked(tmp_path / "lock", "taken"):
         assert "can't be locked (Function not implemented): see that no other run works there" in caplog.text
 
 

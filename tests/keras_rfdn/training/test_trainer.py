@@ -2,6 +2,7 @@ import dataclasses
 import math
 import os
 import resource
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tf_keras as keras
 from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.training import losses, optimizers, recipes, strategies
+from keras_rfdn.training import losses, optimizers, recipes, strategies, workdir
 from keras_rfdn.training.progress import Progress
 from keras_rfdn.training.trainer import DivergedError, Trainer
 
@@ -214,6 +215,31 @@ def test_a_state_is_flushed_to_the_disk(make, tmp_path, monkeypatch):
     names = {"ckpt-3.index", "ckpt-3.data-00000-of-00001", "checkpoint"}
     assert {*synced[:-1]} == {str(folder / name) for name in names} == {str(path) for path in folder.iterdir()}
     assert synced[-1] == str(folder)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(200), b"model_checkpoint_pa"])
+def test_a_list_of_states_that_power_loss_took(make, tmp_path, content):
+    trainer = make()
+    for step in (3, 12):
+        trainer.state.step.assign(step)
+        trainer.checkpoints.save()
+    (tmp_path / "state/checkpoint").write_bytes(content)
+    assert workdir.has_state(tmp_path)
+    again = make()
+    assert int(again.state.step) == 12
+    again.state.step.assign(15)
+    again.checkpoints.save()  # two are kept, as before
+    assert {path.stem for path in (tmp_path / "state").glob("*.index")} == {"ckpt-12", "ckpt-15"}
+
+
+def test_a_clock_that_is_set_back_loses_no_state(make, tmp_path, monkeypatch):
+    trainer = make()
+    for step in (3, 12):
+        trainer.state.step.assign(step)
+        trainer.checkpoints.save()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 86400)
+    assert int(make().state.step) == 12
 
 
 def test_a_full_disk_loses_nothing(make, batch, tmp_path):

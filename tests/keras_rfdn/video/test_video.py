@@ -1,5 +1,6 @@
 """Video: what of a file is kept, colours by numbers, resuming. Every clip is made here, tiny."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from absl import logging
 
+from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.video import video
 
@@ -465,6 +467,30 @@ def upscale(lr):
 
 video.upscale_video(sys.argv[1], sys.argv[2], upscale, 2, identity="repeat")
 """
+
+
+def test_two_runs_on_one_target(tmp_path):
+    source, target = write(tmp_path / "in.mp4", pix_fmt="yuv420p"), tmp_path / "out.mp4"
+    (folder := tmp_path / "out.mp4.parts").mkdir()
+    with (
+        files.locked(folder / video_parts.LOCK, ""),
+        pytest.raises(UserError, match="another run is at work on"),
+    ):
+        run(source, target)
+    assert [path.name for path in folder.iterdir()] == [video_parts.LOCK]
+    run(source, target)
+    assert target.exists()
+    assert not folder.exists()
+
+
+def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    source = write(tmp_path / "in.mp4", pix_fmt="yuv420p")
+    monkeypatch.setattr(os, "replace", lambda a, b: refused() if b.name == "out.mp4" else os.rename(a, b))
+    with pytest.raises(UserError, match=r"can't be written \(Read-only file system\); \d+ frames are kept in"):
+        run(source, tmp_path / "out.mp4")
 
 
 @pytest.mark.usefixtures("short_parts")
