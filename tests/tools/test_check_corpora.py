@@ -18,7 +18,7 @@ def test_a_few_mutants_give_results_and_error_lines_alone(root, tmp_path):
     assert done.returncode == 0, done.stdout
     (results, errors, *others) = map(int, re.search(r"^rfdn FILE +(.*)$", done.stdout, re.MULTILINE)[1].split())
     assert results + errors == 279
-    assert min(results, errors) > 60
+    assert min(results, errors) > 20  # few bytes of a format matter, and readers pad what is cut
     assert not any(others)
     assert not (tmp_path / "keep").exists()
 
