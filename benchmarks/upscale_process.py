@@ -73,7 +73,7 @@ class UpscaleProcessConfig:
     scale: int = choice(*SCALES, default=4)
     weights: str = "rfdn-mobile-x4"  # of rfdn's second row; the first is its default
     fsrcnn: str | None = None  # folder of FSRCNN_x4.pb, for OpenCV
-    megapixels: float = number(12, above=0)  # of the large photograph, before it is upscaled
+    megapixels: float = number(12, above=0, most=1000)  # of the large photograph, before it is upscaled
     rounds: int = number(5, least=1)
     json: str | None = None  # file for all that was measured
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 from keras_rfdn import evaluate, prepare, upscale
 from keras_rfdn.cli import command
-from keras_rfdn.cli.fields import check_fields, number
+from keras_rfdn.cli.fields import MOST_THREADS, check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
@@ -60,9 +60,9 @@ class CheckCorporaConfig:
 
     folder: str | None = simple_parsing.field(default=None, positional=True, nargs="?", metavar="FOLDER")
     mutants: int | None = number(None, above=0)  # without FOLDER: so many of the check's own, by default all
-    memory: float = number(2.0, above=0)  # GiB that one process may take
-    seconds: float = number(20.0, above=0)  # of the processor that one file may take
-    jobs: int = number(os.cpu_count() or 1, above=0)  # processes at a time
+    memory: float = number(2.0, above=0, most=1024)  # GiB that one process may take
+    seconds: float = number(20.0, above=0, most=100_000)  # of the processor that one file may take
+    jobs: int = number(os.cpu_count() or 1, above=0, most=MOST_THREADS)  # processes at a time
     keep: str | None = None  # folder that gets a copy of the offending files
 
 

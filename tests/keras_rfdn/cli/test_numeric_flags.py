@@ -17,7 +17,7 @@ FOLDERS = {"keras_rfdn": "keras_rfdn", "tflite": "keras_rfdn.tflite", "tools": "
 # Of the whole numbers 0, -1 and 10**18, and of these and NaN and infinity for the others. Any other flag takes none.
 TAKEN = {
     "clip_norm": {0, 1e18}, "ema": {0}, "growth": {1e18}, "learning_rate": {1e18}, "max_drop_db": {0, -1, 1e18},
-    "megapixels": {1e18}, "memory": {1e18}, "save_minutes": {0, 1e18}, "seconds": {0, 1e18}, "seed": {0}, "warmup": {0},
+    "save_minutes": {0, 1e18}, "seconds": {0, 1e18}, "seed": {0}, "warmup": {0},
 }  # fmt: skip
 
 
