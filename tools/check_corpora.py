@@ -67,7 +67,7 @@ class CheckCorporaConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class LoaderConfig:
+class ReaderSettings:
     """Training's reader: find the images of a folder, decode them into a cache, make a batch."""
 
     data: str
@@ -198,7 +198,7 @@ FOLDER_CALLS = {
     "evaluate": lambda folder, out: _run(
         evaluate.main, evaluate.EvaluateConfig, folder, "--weights", pretrained.int8(NETWORK), "--skip_broken"
     ),
-    "training's reader": lambda folder, out: _run(load, LoaderConfig, "--data", folder, "--cache", out),
+    "training's reader": lambda folder, out: _run(load, ReaderSettings, "--data", folder, "--cache", out),
 }
 
 
