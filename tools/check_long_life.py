@@ -30,7 +30,7 @@ with lazy_imports():
     from keras_rfdn.imaging import image_folders
     from keras_rfdn.networks import config as networks
     from keras_rfdn.networks import models
-    from keras_rfdn.tflite.quantization import calibration, folding, int8_ops, scheme, tensor_statistics
+    from keras_rfdn.tflite.quantization import calibration, folding, int8_ops, merging, scheme, tensor_statistics
     from keras_rfdn.upscaling import tiling, upscaler
 
 WEIGHTS = "rfdn-mobile-x2"
@@ -124,7 +124,7 @@ def _tiles(count):
 
 def _calibration(count):
     size = dataclasses.replace(networks.VARIANTS["rfdn-mobile"], channels=8, num_blocks=1, scale=2)
-    model = folding.fold_residuals(folding.fold_value_range(models.build(size), batch=None))
+    model = merging.fold_residuals(folding.fold_value_range(models.build(size), batch=None))
     lowered = int8_ops.lower_to_int8_ops(model)
     rules = scheme.Scheme.of(lowered)
     pairs = [(str(seed), sample.dead_leaves(64, seed=seed), None) for seed in range(8)]

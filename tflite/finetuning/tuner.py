@@ -18,7 +18,7 @@ from keras_rfdn.data.system.errors import StoppedError
 from keras_rfdn.data.system.progress import heartbeat
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.tflite.quantization import calibration
-from keras_rfdn.tflite.quantization.post_training import lower, names_to_split, quantize
+from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.simulator import Quantized, export_learned, make_trainable
 from keras_rfdn.training import workdir
@@ -54,15 +54,13 @@ def calibrate(model: keras.Model, pairs, folder: pathlib.Path, *, accurate: bool
     if not (folder / SCALES).exists():
         images = list(calibration.patches(named, count=calibration.PATCHES, seed=seed))
         with heartbeat("calibrating"):
-            split = names_to_split(model, images) if accurate else []
-            quantized = quantize(model, images, split=split)
+            quantized = quantize(model, images, accurate=accurate)
         with files.atomic_write(folder / CALIBRATED) as partial:
-            quantized.model.save_weights(partial, save_format="h5")
+            quantized.model.save(partial, save_format="h5")
         absmax = {name: value.tolist() for name, value in quantized.absmax.items()}
-        files.write_json(folder / SCALES, {"ranges": quantized.ranges, "absmax": absmax, "split": split})
+        files.write_json(folder / SCALES, {"ranges": quantized.ranges, "absmax": absmax})
     scales = json.loads((folder / SCALES).read_text())
-    lowered = lower(model, split=scales["split"])
-    lowered.load_weights(folder / CALIBRATED)
+    lowered = keras.models.load_model(folder / CALIBRATED, compile=False)
     return Quantized(
         model=lowered,
         scheme=Scheme.of(lowered),

@@ -27,7 +27,7 @@ from keras_rfdn.tflite.quantization.int8_ops import (
     Sqrt,
     SquaredDifference,
 )
-from keras_rfdn.tflite.quantization.scheme import Scheme, output_tensor
+from keras_rfdn.tflite.quantization.scheme import PIXEL_RANGE, Scheme, output_tensor
 from keras_rfdn.tflite.quantization.tensor_statistics import TensorStatistics
 
 FIXED = 0  # group of the channels whose factor is 1: pixels, and what goes into and comes out of a sigmoid
@@ -51,7 +51,7 @@ def equalize(
     factors = _factors(model, scheme, groups, statistics)
     rescale(model, groups, factors)
     return {
-        name: seen.scaled(factors[groups.outputs[name]]) if name in groups.outputs else seen
+        name: seen.scaled(groups.factors_of(name, factors)) if name in groups.outputs else seen
         for name, seen in statistics.items()
     }
 
@@ -81,7 +81,7 @@ def rescale(model, groups, factors):
     """Multiply each channel by its group's factor, by the weights of convolutions, in place; the output stays."""
     for layer in graph.convolutions(model):
         kernel, bias = graph.kernel_of(layer)
-        inputs, outputs = factors[groups.inputs[layer.name]], factors[groups.outputs[layer.name]]
+        inputs, outputs = factors[groups.inputs[layer.name]], groups.factors_of(layer.name, factors)
         if _holds_squares(graph.parents(layer)[0]):
             inputs = inputs**2
         # [input channels of a group, output channels]: the factor of what each number is multiplied with.
@@ -94,24 +94,36 @@ class ChannelGroups:
     """Channels of a lowered network by what must have one factor: a group is a number below count.
 
     inputs: {convolution: groups of its input's channels}. outputs: {layer: groups of its output's}, of all layers but
-    Split and squares, whose factor is another. one_sided: groups whose factor must be positive.
+    Split and squares, whose factor is another. divisors: {convolution: groups by whose factors those of its output are
+    divided}, of one that makes a factor of a product: the product's factor over the other operand's. one_sided: groups
+    whose factor must be positive.
     """
 
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    divisors: dict[str, np.ndarray]
     one_sided: set[int]
     count: int
+
+    def factors_of(self, name: str, factors: np.ndarray) -> np.ndarray:
+        """Factors of a layer's output channels, from those of groups [count]."""
+        of_groups = factors[self.outputs[name]]
+        return of_groups / factors[self.divisors[name]] if name in self.divisors else of_groups
 
     @classmethod
     def of(cls, model: keras.Model) -> "ChannelGroups":
         sets, numbers = DisjointSet(), itertools.count(FIXED + 1)
-        inputs, outputs, one_sided = {}, {}, [FIXED]
+        inputs, outputs, divisors, one_sided = {}, {}, {}, [FIXED]
 
         def call(layer, taken):
             if isinstance(layer, graph.CONVOLUTIONS):
                 inputs[layer.name] = taken
                 count = layer.output_shape[-1]
-                given = [FIXED] * count if _keeps_values(layer) else list(itertools.islice(numbers, count))
+                given = [FIXED] * count if keeps_values(layer) else list(itertools.islice(numbers, count))
+            elif (gate := _made_for_product(layer)) is not None:
+                # The convolution's own channels stand for the product's.
+                i = graph.parents(layer).index(gate)
+                given, divisors[gate.name] = taken[i], taken[1 - i]
             else:
                 given = _passed_on(layer, taken, sets)
             if isinstance(layer, POSITIVE):
@@ -121,46 +133,11 @@ class ChannelGroups:
             return given
 
         sets.unite(FIXED, *graph.walk(model, [FIXED] * model.input_shape[-1], call))
-        inputs, outputs = (
-            {name: np.array([sets.find(i) for i in ids]) for name, ids in d.items()} for d in (inputs, outputs)
+        inputs, outputs, divisors = (
+            {name: np.array([sets.find(i) for i in ids]) for name, ids in d.items()}
+            for d in (inputs, outputs, divisors)
         )
-        return cls(inputs, outputs, {sets.find(i) for i in one_sided}, next(numbers))
-
-
-def free_concatenated(model):
-    """Concatenations' inputs whose channels have no factor of their own, because an activation or sum fixed it, through
-    depthwise 1x1 convolutions, which give them one: all of a concatenation has one scale in int8, whatever their sizes.
-
-    model: lowered. The float output stays the same; the result has new layers.
-    """
-    groups = ChannelGroups.of(model)
-
-    def is_tied(layer):
-        kept = isinstance(layer, Split | layers.InputLayer | layers.Concatenate) or _keeps_values(layer)
-        pixels = layer.name == PIXELS or (isinstance(layer, Requantize) and graph.parents(layer)[0].name == PIXELS)
-        return not kept and not pixels and bool((groups.outputs.get(layer.name, np.ones(1)) == FIXED).all())
-
-    def call(layer, inputs):
-        if (
-            isinstance(layer, Requantize)
-            and is_tied(layer)
-            and isinstance(graph.only_reader(layer), layers.Concatenate)
-        ):
-            return identity(layer.name, inputs)
-        if isinstance(layer, layers.Concatenate):
-            inputs = [
-                identity(f"{layer.name}.free{i}", x) if is_tied(parent) and not isinstance(parent, Requantize) else x
-                for i, (parent, x) in enumerate(zip(graph.parents(layer), inputs, strict=True))
-            ]
-        return graph.copy(layer, inputs)
-
-    def identity(name, x):
-        conv = layers.DepthwiseConv2D(1, name=name)
-        result = conv(x)
-        conv.set_weights([np.ones((1, 1, x.shape[-1], 1)), np.zeros(x.shape[-1])])
-        return result
-
-    return graph.rebuild(model, call)
+        return cls(inputs, outputs, divisors, {sets.find(i) for i in one_sided}, next(numbers))
 
 
 def _holds_squares(layer):
@@ -175,7 +152,21 @@ def _is_square(layer):
     return isinstance(layer, SquaredDifference) or (len(taken) == 2 and taken[0] is taken[1])
 
 
-def _keeps_values(layer):
+def _made_for_product(layer):
+    """The convolution that makes one operand of a product and is read by nothing else, or None.
+
+    Both operands have as many channels, and a factor of the product's channel can become one of the convolution's.
+    """
+    if not isinstance(layer, layers.Multiply) or _is_square(layer):
+        return None
+    x, gate = graph.parents(layer)
+    if x.output_shape[-1] != gate.output_shape[-1]:
+        return None
+    makers = [parent for parent in (gate, x) if isinstance(parent, graph.CONVOLUTIONS)]
+    return next((conv for conv in makers if graph.only_reader(conv) is layer), None)
+
+
+def keeps_values(layer):
     """Whether a layer's result must stay at its scale: pixels, or what a reciprocal root is taken of."""
     copies_pixels = layer.name == im2col_skip.IM2COL or WITH_ONE in layer.name
     return copies_pixels or isinstance(graph.only_reader(layer), Rsqrt)
@@ -235,7 +226,8 @@ def _factors(model, scheme, groups, statistics):
     """Array of a factor for each group: signs first, then the sizes that minimize noise, by Adam."""
     low, high = np.zeros(groups.count), np.zeros(groups.count)
     for layer in graph.convolutions(model):
-        ends = _extent(statistics[output_tensor(layer)])
+        counted = graph.only_reader(layer).name if layer.name in groups.divisors else output_tensor(layer)
+        ends = _extent(statistics[counted])
         np.minimum.at(low, groups.outputs[layer.name], ends[0])
         np.maximum.at(high, groups.outputs[layer.name], ends[1])
     signs = np.where(-low > high, -1.0, 1.0)
@@ -274,14 +266,25 @@ def _extent(tensor):
 
 
 def noise_by_tensor(scheme: Scheme, statistics: dict[str, TensorStatistics]) -> dict[str, float]:
-    """{tensor: mean square of what rounding it adds to the output}, as equalize minimizes their sum."""
+    """{tensor: mean square of what rounding it adds to the output}, as equalize minimizes their sum.
+
+    Pixels are whole numbers, and rounding adds nothing. Features beside their im2col are counted as what
+    im2col_skip.rescale_to_uint8_range makes of them, each channel in steps of its own.
+    """
     result = {}
-    for names in scheme.groups().values():
+    for leader, names in scheme.groups().items():
         seen = [name for name in names if name in statistics]
-        if seen:
-            ends = [_extent(statistics[name]) for name in seen]
-            step = (max(high.max() for _, high in ends) - min(low.min() for low, _ in ends)) / 255
-            result |= {n: step**2 / 12 * statistics[n].sensitivity.sum() * scheme.is_rounded(n) for n in seen}
+        ends = {name: _extent(statistics[name]) for name in seen}
+        if scheme.fixed.get(leader) == PIXEL_RANGE:
+            kept = {PIXELS, im2col_skip.IM2COL, im2col_skip.CONCAT}
+            seen = [name for name in seen if im2col_skip.CONCAT in names and name not in kept]
+            steps = {name: (ends[name][1] - ends[name][0]) / 255 for name in seen}
+        elif seen:
+            least, largest = scheme.saturation[leader]
+            high = min(largest, max(high.max() for _, high in ends.values()))
+            steps = dict.fromkeys(seen, (high - max(least, min(low.min() for low, _ in ends.values()))) / 255)
+        for name in seen:
+            result[name] = (steps[name] ** 2 / 12 * statistics[name].sensitivity).sum() * scheme.is_rounded(name)
     return result
 
 
@@ -296,17 +299,18 @@ def _noise(scheme, groups, statistics, signs):
         [name for name in members[leader] if name in statistics and name in groups.outputs] for leader in scheme.free()
     ]
     rows = [
-        (groups.outputs[name], signs[groups.outputs[name]], statistics[name], i, float(scheme.is_rounded(name)))
+        (name, groups.factors_of(name, signs), statistics[name], i, float(scheme.is_rounded(name)))
         for i, names in enumerate(free)
         for name in names
     ]
-    ids = np.concatenate([ids for ids, *_ in rows])
+    ids = np.concatenate([groups.outputs[name] for name, *_ in rows])
+    divisors = np.concatenate([groups.divisors.get(name, 0 * groups.outputs[name]) for name, *_ in rows])
     low, high = np.concatenate([np.sort(sign * _extent(tensor), axis=0) for _, sign, tensor, *_ in rows], axis=1)
-    group = np.concatenate([np.full(len(ids), i) for ids, *_, i, _ in rows])
+    group = np.concatenate([np.full(len(sign), i) for _, sign, _, i, _ in rows])
     sensitivity = np.concatenate([counts * tensor.sensitivity for *_, tensor, _, counts in rows])
 
     def noise(sizes):
-        size = tf.gather(sizes, ids)
+        size = tf.gather(sizes, ids) / tf.gather(sizes, divisors)
         steps = (tf.math.segment_max(size * high, group) - tf.math.segment_min(size * low, group)) / 255
         return tf.reduce_sum(tf.gather(steps, group) ** 2 / 12 * sensitivity / size**2)
 

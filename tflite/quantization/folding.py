@@ -1,4 +1,4 @@
-"""Folding: linear operations and residual additions become part of convolutions. The float output stays the same."""
+"""Folding: linear operations without weights become part of convolutions. The float output stays the same."""
 
 import dataclasses
 
@@ -15,10 +15,10 @@ from keras_rfdn.networks.zoo.srmdnf import DegradationMaps
 from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.im2col_skip import BIAS_CHANNEL
 from keras_rfdn.tflite.quantization.int8_ops import AFFINE, WITH_ONE, MirrorPad, PixelNorm
+from keras_rfdn.tflite.quantization.merging import float64, is_diagonal, merge_affine, merge_separable
 from keras_rfdn.tflite.quantization.untying import untie
 
 COPIES = 4  # of the enlarged luma that a network begins with
-IMAGE_CHANNELS = 12  # of few channels a whole kernel costs no more than a pointwise and a depthwise one
 # f(a * x) = a * f(x) for a > 0, and one result.
 HOMOGENEOUS = (
     *(layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.MaxPooling2D, layers.AveragePooling2D),
@@ -43,7 +43,7 @@ def fold_value_range(model, *, height=None, width=None, batch=1):
     sr = graph.walk(symbolic, _plain(symbolic.input), folder.call)
     sr = folder.exact(sr, symbolic.layers[-1].name)
     folded = keras.Model(symbolic.input, sr, name=model.name)
-    return _merge_separable(_merge_affine(graph.rebuild(folded, graph.copy, input_shape=symbolic.input_shape)))
+    return merge_separable(merge_affine(graph.rebuild(folded, graph.copy, input_shape=symbolic.input_shape)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,14 +100,14 @@ class _Folder:
         match layer:
             case layers.Rescaling():
                 channels = len(inputs.offset)
-                scale, offset = (np.broadcast_to(_float64(v), channels) for v in (layer.scale, layer.offset))
+                scale, offset = (np.broadcast_to(float64(v), channels) for v in (layer.scale, layer.offset))
                 return inputs.then(np.diag(scale), offset)
             case layers.BatchNormalization():
                 gamma, beta, mean, variance = _normalization_weights(layer, len(inputs.offset))
                 scale = gamma / np.sqrt(variance + layer.epsilon)
                 return inputs.then(np.diag(scale), beta - mean * scale)
             case Luma():
-                return inputs.then(_float64(layer.WEIGHTS)[:, None], layer.OFFSET)
+                return inputs.then(float64(layer.WEIGHTS)[:, None], layer.OFFSET)
             case layers.Add() | layers.Subtract() if not all(self._is_plain(v) for v in inputs):
                 first, *rest = (self._known(v) for v in inputs)
                 sign = -1.0 if isinstance(layer, layers.Subtract) else 1.0
@@ -137,7 +137,7 @@ class _Folder:
             case layers.LayerNormalization():
                 return self._normalize(layer, inputs)
             case DegradationMaps():
-                channels, code = len(inputs.offset), _float64(layer.code)
+                channels, code = len(inputs.offset), float64(layer.code)
                 return inputs.then(np.eye(channels, channels + len(code)), np.append(np.zeros(channels), code))
             case ReplicationPadding():
                 x, factor = self.scaled(inputs, layer.name)
@@ -149,7 +149,7 @@ class _Folder:
             case layers.Cropping2D() if _cropping(graph.parents(layer)[0]) is layer:
                 return inputs  # _sub_pixel has left away what is cropped
             case layers.Conv2D() if len(inputs.terms) > 1 and _is_weighting(layer):
-                kernel, bias = map(_float64, layer.get_weights())
+                kernel, bias = map(float64, layer.get_weights())
                 return inputs.then(kernel[0, 0], bias)
             case layers.Conv2D() | layers.DepthwiseConv2D():
                 return self._convolve(layer, layer.get_weights(), inputs)
@@ -240,7 +240,7 @@ class _Folder:
         if isinstance(x, _Enlarged):
             return self._enlarge(x, matrix, offset)
         x = x.deref()
-        if _is_diagonal(matrix) and len(matrix) > 3:
+        if is_diagonal(matrix) and len(matrix) > 3:
             layer = layers.DepthwiseConv2D(1, name=self._name(f"{name}.{AFFINE}"))
             return graph.with_weights(layer, x, [np.diag(matrix)[None, None, :, None], offset])
         layer = layers.Conv2D(matrix.shape[1], 1, name=self._name(f"{name}.{AFFINE}"))
@@ -277,7 +277,7 @@ class _Folder:
         if factor is None and grouped:
             x, factor = self.exact(value, layer.name).ref(), 1.0
         elif factor is None:
-            kernel = _float64(kernel)
+            kernel = float64(kernel)
             total = np.einsum("c,hwco->hwo", offset, kernel)
             pads = int(layer.padding == "same" and max(layer.kernel_size) > 1 and offset.any())
             if not pads:
@@ -290,7 +290,7 @@ class _Folder:
             else:
                 kernel, x = np.einsum("tc,hwco->hwto", matrix, kernel), x.deref()
         else:
-            kernel, x = _float64(kernel) * factor, x.deref()
+            kernel, x = float64(kernel) * factor, x.deref()
         result = graph.copy(layer, x, [kernel, bias])
         if shuffle > 1:
             result = PixelShuffle(shuffle, name=self._name(f"{layer.name}.shuffle"))(result)
@@ -327,19 +327,11 @@ class _Folder:
         return self._emitted[key]
 
 
-def _float64(values):
-    return np.asarray(values, np.float64)
-
-
 def _times_identity(matrix):
     """The number that times the identity is the matrix; None where it is another."""
     if matrix.shape[0] != matrix.shape[1] or not (matrix == matrix[0, 0] * np.eye(len(matrix))).all():
         return None
     return matrix[0, 0]
-
-
-def _is_diagonal(matrix):
-    return matrix.shape[0] == matrix.shape[1] and (matrix == np.diag(np.diag(matrix))).all()
 
 
 def _is_identity(x, matrix):
@@ -369,7 +361,7 @@ def _enlargement(layer):
 
 def _normalization_weights(layer, channels):
     """Factor and summand of each channel, then what else a normalization has: float64 arrays."""
-    weights = iter(map(_float64, layer.get_weights()))
+    weights = iter(map(float64, layer.get_weights()))
     gamma = next(weights) if layer.scale else np.ones(channels)
     beta = next(weights) if layer.center else np.zeros(channels)
     return gamma, beta, *weights
@@ -414,129 +406,3 @@ def _cropping(layer):
 def _is_weighting(layer):
     """Whether a convolution gives an image, pixel by pixel, as a weighted sum."""
     return layer.kernel_size == layer.strides == (1, 1) and layer.filters <= 3 and layer.groups == 1
-
-
-def _merge_affine(model):
-    """Convolutions take in the linear maps behind them that nothing else shares the input of."""
-    maps, merged = {}, set()  # {convolution: (matrix, offset, copies)}, layers of such maps
-    for layer in model.layers:
-        if AFFINE not in layer.name:
-            continue
-        matrix, offset = layer.get_weights()
-        matrix = np.diag(matrix[0, 0, :, 0]) if isinstance(layer, layers.DepthwiseConv2D) else matrix[0, 0]
-        conv, copies = _convolution_before(layer)
-        if conv is None:
-            continue
-        if (isinstance(conv, layers.DepthwiseConv2D) or conv.groups > 1) and not _is_diagonal(matrix):
-            continue
-        merged.add(layer.name)
-        maps[conv.name] = _float64(matrix), _float64(offset), copies
-
-    def call(layer, inputs):
-        if layer.name in merged:
-            return inputs
-        if layer.name not in maps:
-            return graph.copy(layer, inputs)
-        (matrix, offset, copies), (kernel, bias) = maps[layer.name], map(_float64, layer.get_weights())
-        if isinstance(layer, layers.DepthwiseConv2D):
-            return graph.copy(layer, inputs, [kernel * np.diag(matrix)[:, None], bias * np.diag(matrix) + offset])
-        kernel = kernel.reshape(*kernel.shape[:3], copies, -1) @ matrix
-        bias = bias.reshape(copies, -1) @ matrix + offset
-        weights = [kernel.reshape(*kernel.shape[:3], -1), bias.ravel()]
-        return graph.copy(layer, inputs, weights, filters=bias.size)
-
-    return graph.rebuild(model, call)
-
-
-def _convolution_before(layer):
-    """(the convolution whose results, pixels shuffled or not, a layer alone takes, how often it holds each channel)."""
-    copies = 1
-    while True:
-        (before,) = graph.parents(layer)
-        if graph.only_reader(before) is not layer:
-            return None, 1
-        if isinstance(before, layers.Conv2D | layers.DepthwiseConv2D):
-            return before, copies
-        if type(before) is not PixelShuffle:
-            return None, 1
-        layer, copies = before, copies * before.scale**2
-
-
-def _merge_separable(model):
-    """A pointwise convolution of an image and the depthwise one behind it become one: as fast, and rounded once."""
-    pairs = {}
-    for layer in model.layers:
-        if not isinstance(layer, layers.DepthwiseConv2D) or layer.depth_multiplier > 1:
-            continue
-        (before,) = graph.parents(layer)
-        if (
-            type(before) is layers.Conv2D
-            and before.kernel_size == before.strides == (1, 1)
-            and before.groups == 1
-            and graph.only_reader(before) is layer
-            and before.input_shape[-1] <= IMAGE_CHANNELS
-            and not before.get_weights()[1].any()
-        ):
-            pairs[layer.name] = before
-
-    skipped = {before.name for before in pairs.values()}
-
-    def call(layer, inputs):
-        if layer.name in skipped:
-            return inputs
-        if layer.name not in pairs:
-            return graph.copy(layer, inputs)
-        before = pairs[layer.name]
-        kernel, bias = layer.get_weights()
-        kernel = kernel[:, :, None, :, 0] * before.get_weights()[0]
-        conv = layers.Conv2D(
-            before.filters,
-            layer.kernel_size,
-            layer.strides,
-            layer.padding,
-            dilation_rate=layer.dilation_rate,
-            name=layer.name,
-        )
-        return graph.with_weights(conv, inputs, [kernel, bias])
-
-    return graph.rebuild(model, call) if pairs else model
-
-
-def fold_residuals(model):
-    """Fold every conv(x) + x, as in an SRB, into one convolution: 1 is added where a channel meets itself.
-
-    An int8 file then rounds once where it rounded twice, has one operation less, and x and conv(x) may have any scales,
-    which equalization makes use of. The result has new layers.
-    """
-    convs = {layer.name: conv for layer in model.layers if (conv := _residual_conv(layer)) is not None}
-    folded = {conv.name for conv in convs.values()}
-
-    def call(layer, inputs):
-        if layer.name in convs:
-            return inputs[graph.parents(layer).index(convs[layer.name])]
-        return graph.copy(layer, inputs, _with_identity(layer) if layer.name in folded else None)
-
-    return graph.rebuild(model, call)
-
-
-def _residual_conv(layer):
-    """The convolution that an Add layer adds to its own input; None when the layer is something else."""
-    if not isinstance(layer, layers.Add) or len(graph.parents(layer)) != 2:
-        return None
-    for conv, other in (graph.parents(layer), graph.parents(layer)[::-1]):
-        if _can_hold_identity(conv) and graph.parents(conv) == [other] and graph.children(conv) == [layer]:
-            return conv
-    return None
-
-
-def _can_hold_identity(layer):
-    """Whether a layer is a convolution that could give its input back, pixel by pixel."""
-    sizes = getattr(layer, "kernel_size", (0,))
-    return graph.keeps_size(layer) and all(size % 2 for size in sizes)
-
-
-def _with_identity(conv):
-    kernel, bias = graph.kernel_of(conv)
-    height, width, inputs, outputs = kernel.shape
-    kernel[height // 2, width // 2, np.arange(outputs) % inputs, np.arange(outputs)] += 1
-    return graph.weights_of(conv, kernel, bias)

@@ -5,7 +5,7 @@ tensors share a scale; channels are equalized; kernels are rounded by GPTQ; rang
 converter then finds every range in the graph and adds nothing of its own.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -16,13 +16,13 @@ from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.quantization import graph, im2col_skip, splitting
 from keras_rfdn.tflite.quantization.equalization import (
     equalize,
-    free_concatenated,
     noise_by_tensor,
     normalize_variances,
 )
-from keras_rfdn.tflite.quantization.folding import fold_residuals
 from keras_rfdn.tflite.quantization.gptq import gptq
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
+from keras_rfdn.tflite.quantization.merging import fold_residuals
+from keras_rfdn.tflite.quantization.scale_ties import free_channels, part_activations
 from keras_rfdn.tflite.quantization.scheme import Scheme, output_tensor
 from keras_rfdn.tflite.quantization.simulator import Quantized
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate, collect_statistics
@@ -34,23 +34,21 @@ ACCURATE_COST = 0.14  # share of a network's multiply-adds that splitting may ad
 ELEMENTS = 20_000  # of all layers for one LR pixel; above, patches are cut smaller, to bound memory and time
 
 
-def quantize(
-    model: keras.Model, images: Iterable[np.ndarray], *, accurate: bool = False, split: Collection[str] = ()
-) -> Quantized:
+def quantize(model: keras.Model, images: Iterable[np.ndarray], *, accurate: bool = False) -> Quantized:
     """Quantize a network to int8.
 
     model: functional, float32 grey levels in and out, without Rescaling layers (folding.fold_value_range), of open
     height and width. images: uint8 RGB [h, w, 3], some dozen patches of images of the kind that the network will see;
     only their middles count for a network that works at the enlarged image's size. accurate: also split the channels
-    whose rounding costs most: less is lost, and the file takes about 1.14 times as long. split: those of these
-    convolutions, in place of what names_to_split finds.
+    whose rounding costs most: less is lost, and the file takes about 1.14 times as long.
     Raises UserError for a layer without a rule, and for accurate where no channels can be split.
     """
     images = _within_bounds(model, images)
-    model, splits = _rewrite(model, split or (names_to_split(model, images) if accurate else ()))
+    model, splits = _rewrite(model, names_to_split(model, images) if accurate else ())
     normalize_variances(model, images)
-    scheme = Scheme.of(model)
-    statistics = equalize(model, scheme, collect_statistics(model, scheme, images))
+    scheme, statistics = _equalized(model, images)
+    if (parted := part_activations(model, scheme, statistics)) is not None:
+        model, (scheme, statistics) = parted, _equalized(parted, images)
     if im2col_skip.CONCAT in scheme.leaders:
         im2col_skip.rescale_to_uint8_range(model, statistics)
     if splits:
@@ -59,9 +57,10 @@ def quantize(
     return Quantized(model, scheme, calibrate(model, scheme, images), absmax)
 
 
-def lower(model: keras.Model, *, split: Collection[str] = ()) -> keras.Model:
-    """The lowered network that quantize makes of model, with the float network's weights."""
-    return _rewrite(model, split)[0]
+def _equalized(model, images):
+    """(Scheme, statistics) of a lowered network, once its channels have been equalized, in place."""
+    scheme = Scheme.of(model)
+    return scheme, equalize(model, scheme, collect_statistics(model, scheme, images))
 
 
 def _within_bounds(model, images):
@@ -85,10 +84,9 @@ def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str
         return known
     rewritten, _ = _rewrite_float(model, ())
     lowered = _lower(rewritten)
-    scheme = Scheme.of(lowered)
-    images = _within_bounds(model, images)
     normalize_variances(lowered, images)
-    noise = noise_by_tensor(scheme, equalize(lowered, scheme, collect_statistics(lowered, scheme, images)))
+    scheme, statistics = _equalized(lowered, images)
+    noise = noise_by_tensor(scheme, statistics)
     costs = {conv.name: splitting.cost(conv) for conv in graph.convolutions(rewritten)}
     budget = ACCURATE_COST * sum(splitting.multiply_adds(conv) for conv in graph.convolutions(rewritten))
     chosen = []
@@ -115,7 +113,7 @@ def _rewrite(model, names):
 def _lower(model):
     lowered = lower_to_int8_ops(model)
     Scheme.of(lowered)  # refuses a layer without a rule, by its name
-    return free_concatenated(lowered)
+    return free_channels(lowered)
 
 
 def _rewrite_float(model, names):

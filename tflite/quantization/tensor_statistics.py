@@ -18,6 +18,7 @@ from keras_rfdn.tflite.quantization.scheme import Range, Scheme
 SAMPLES = 4096  # values of a tensor that one image gives to choose its range from
 SEARCH_FACTORS = np.linspace(1, 0.1, 46)  # parts of a range that the search for the least squared error tries
 HEADROOM = 1.3  # how far a range reaches, relative to the least squared error's, where a LeakyReLU will shrink values
+GATE_HEADROOM = 1.5  # ... relative to the extremes, where an activation saturates: a clipped gate is wrong everywhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +108,16 @@ def calibrate(model: keras.Model, scheme: Scheme, images: Iterable[np.ndarray], 
     chosen = {}
     for name in scheme.free():
         colours = [end for member in scheme.groups()[name] for end in _of_flat_images(model.get_layer(member))]
-        seen = np.clip(np.concatenate([*values[name], colours]), *scheme.saturation[name])
+        seen = np.concatenate([*values[name], colours])
+        seen = np.clip(np.append(seen, _room_for_gates(seen, scheme.saturation[name])), *scheme.saturation[name])
         chosen[name] = min_max_range(seen, scheme.negative_slope[name])
     return complete_ranges(model, scheme, chosen)
+
+
+def _room_for_gates(seen, saturation):
+    """What a range is to hold besides, on the sides where an activation saturates."""
+    ends = min(0.0, float(seen.min())), max(0.0, float(seen.max()))
+    return [GATE_HEADROOM * end for end, limit in zip(ends, saturation, strict=True) if math.isfinite(limit)]
 
 
 def _of_flat_images(layer):

@@ -14,8 +14,9 @@ from keras_rfdn.networks.config import VARIANTS, ModelConfig
 from keras_rfdn.networks.layers import blueprint_separable, conv, depthwise, gelu, prelu, silu, upsample
 from keras_rfdn.networks.zoo.luma import bicubic, luma, with_luma, with_residual
 from keras_rfdn.tflite.quantization import graph
-from keras_rfdn.tflite.quantization.folding import fold_residuals, fold_value_range
+from keras_rfdn.tflite.quantization.folding import fold_value_range
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
+from keras_rfdn.tflite.quantization.merging import fold_residuals
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.simulator import Quantized, simulate_switched
 

@@ -5,8 +5,7 @@ from tf_keras import layers
 
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import ModelConfig
-from keras_rfdn.tflite.quantization import graph
-from keras_rfdn.tflite.quantization.folding import fold_residuals, fold_value_range
+from keras_rfdn.tflite.quantization.folding import fold_value_range
 
 
 def test_what_is_linear_becomes_part_of_convolutions(parts, rng):
@@ -52,13 +51,3 @@ def test_fold_value_range_keeps_the_function(attention, scale, rng):
     # float32 arithmetic in another order: some 1e-6 of the output's range.
     np.testing.assert_allclose(folded(lr), model(lr), atol=2e-3)
     assert np.std(model(lr)) > 1
-
-
-def test_folding_residuals_is_exact_and_leaves_no_srb(network, family, assert_same_function):
-    model = network(family)
-    result = fold_residuals(model)
-    assert_same_function(result, model)
-    names = [layer.name for layer in result.layers if isinstance(layer, keras.layers.Add)]
-    sums = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
-    srbs = sum(any(p.name.endswith("_r") for p in graph.parents(layer)) for layer in sums)
-    assert len(names) == len(sums) - srbs

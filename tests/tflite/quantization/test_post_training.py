@@ -5,7 +5,7 @@ import tf_keras as keras
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.tflite.quantization import graph, im2col_skip
-from keras_rfdn.tflite.quantization.post_training import lower, names_to_split, quantize
+from keras_rfdn.tflite.quantization.post_training import names_to_split, quantize
 from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import litert
 
@@ -28,13 +28,10 @@ def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, netw
 def test_accurate_loses_less_and_splits_what_it_names(network, images, lr):
     model = network("esa")
     exact = np.clip(model(lr), 0, 255)
-    errors = []
-    for accurate in (False, True):
-        quantized = quantize(model, images, accurate=accurate)
-        errors.append(np.mean(np.square(simulate(quantized)(lr) - exact)))
+    whole, split = (quantize(model, images, accurate=accurate) for accurate in (False, True))
+    errors = [np.mean(np.square(simulate(quantized)(lr) - exact)) for quantized in (whole, split)]
     assert errors[1] < errors[0]
-    names = names_to_split(model, images)
-    split, whole = lower(model, split=names), lower(model)
+    names, whole, split = names_to_split(model, images), whole.model, split.model
     assert names == ["B1.c5", "c.0"]
     for name in names:
         assert split.get_layer(name).filters == 2 * whole.get_layer(name).filters

@@ -5,8 +5,8 @@ import tf_keras as keras
 
 from keras_rfdn.tflite.quantization import graph, splitting
 from keras_rfdn.tflite.quantization.equalization import equalize
-from keras_rfdn.tflite.quantization.folding import fold_residuals
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
+from keras_rfdn.tflite.quantization.merging import fold_residuals
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate, collect_statistics
 
