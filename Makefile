@@ -4,6 +4,11 @@
 # make check-int8  whether int8 still loses no more than it did, on the images and weights in SHARED
 # make check-arm   whether int8 files give the same bytes on ARM processors, under QEMU (Debian; downloads 80 MB)
 # make check-gpu   what LiteRT's GPU path makes of the files, on Vulkan in software (apt-get install chromium libvulkan1)
+# make check-corpora  what commands make of files cut short and with bytes flipped, or of all files in CORPORA=folder
+# make check-faults   what survives kills, full disks, vanished folders, lost power, two runs at once
+# make check-memory   whether memory stays flat over thousands of images, tiles and calibration images
+# make reproduce   trains the networks that ship by their recipes, on the images and weights in SHARED: a day on two cores
+#                  or more; stopped, it resumes. ONLY=recipe ...; WORK=folder
 # make web         builds the browser page into web/dist and serves it
 # make docs        the documents as a site, in site/
 # make format      ruff's own fixes and format
@@ -21,7 +26,7 @@ PARALLEL := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --quiet
 INSTALL := $(PIP) --no-build-isolation
 
-.PHONY: demo test test-slow check-int8 check-arm check-gpu web docs format clean
+.PHONY: demo test test-slow check-int8 check-arm check-gpu check-corpora check-faults check-memory reproduce web docs format clean
 
 demo: .venv/installed
 	$(BIN)/python tflite/demo.py
@@ -42,6 +47,18 @@ check-arm: .venv/installed
 
 check-gpu: .venv/installed
 	$(BIN)/python -m tools.check_gpu $(SHARED)/data/benchmark/Set5
+
+check-corpora: .venv/installed
+	$(BIN)/python -m tools.check_corpora $(CORPORA)
+
+check-faults: .venv/installed
+	$(BIN)/python -m tools.check_faults
+
+check-memory: .venv/installed
+	$(BIN)/python -m tools.check_long_life
+
+reproduce: .venv/installed
+	$(BIN)/python -m tools.reproduce $(SHARED) $(if $(ONLY),--only $(ONLY)) $(if $(WORK),--work $(WORK))
 
 web: .venv/installed web/node_modules
 	$(BIN)/python web/build.py
