@@ -60,7 +60,8 @@ class Source:
                 raise UserError("is a camera's raw file; develop it to TIFF or PNG first")
             self._image = self._opened()
         try:
-            self._read_header()
+            with self.reading():
+                self._read_header()
         except BaseException:
             self.close()
             raise
@@ -106,16 +107,14 @@ class Source:
             self._metadata = metadata.read(image)
         turned = self.format != "TIFF" and self._metadata.orientation >= 5
         self.size = image.size[::-1] if turned else image.size
-        with self.reading():
-            count = getattr(image, "n_frames", 1) if self.format in ANIMATIONS + PAGES else 1
+        count = getattr(image, "n_frames", 1) if self.format in ANIMATIONS + PAGES else 1
         self.frames = tuple(range(count))
         if self.format == "PNG" and image.info.get("default_image"):
             self.frames = self.frames[1:]
             self.notes.append("its still picture for programs without animation is left out")
         if self.format == "TIFF" and count > 1:
-            with self.reading():
-                self.frames = tuple(i for i in self.frames if not self._is_reduced(i))
-                image.seek(0)
+            self.frames = tuple(i for i in self.frames if not self._is_reduced(i))
+            image.seek(0)
             if len(self.frames) < count:
                 self.notes.append(f"{count - len(self.frames)} smaller copies of its pictures are left out")
         self.kind = None
@@ -146,18 +145,20 @@ class Source:
             yield self.read_frame(index)
 
     def read_frame(self, index: int) -> Frame:
-        image, about, deep = self._image, self._metadata, None
         with self.reading():
-            if self.format in ANIMATIONS + PAGES and image.tell() != index:
-                image.seek(index)
+            return self._read_frame(index)
+
+    def _read_frame(self, index):
+        image, about = self._image, self._metadata
+        if self.format in ANIMATIONS + PAGES and image.tell() != index:
+            image.seek(index)
         if self.kind == "pages" and index:
             with pillow_limits.taken_over():
                 about = metadata.read(image)
         orientation = 1 if self.format == "TIFF" else about.orientation  # Pillow turns TIFF itself
-        with self.reading():
-            deep = self._read_deep(image, about)
-            if deep is None:
-                image.load()
+        deep = self._read_deep(image, about)
+        if deep is None:
+            image.load()
         if deep is not None:
             return Frame(pixels.of_deep(_turn(deep, orientation)), 0, about)
         duration = float(image.info.get("duration") or 0)

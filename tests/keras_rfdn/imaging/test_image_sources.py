@@ -99,6 +99,15 @@ def test_layers_of_a_psd_are_told(tmp_path):
         np.testing.assert_array_equal(next(source.read()).pixels.colour[0, 1], [1, 21, 41])
 
 
+def test_what_a_header_leads_to_later_is_named_too(tmp_path):
+    """A PSD that says it has 5,000 layers in two bytes, which Pillow finds out when it is asked for them."""
+    header = b"8BPS\0\1" + bytes(6) + (3).to_bytes(2, "big") + (4).to_bytes(4, "big") + (5).to_bytes(4, "big")
+    layers = (6).to_bytes(4, "big") + (2).to_bytes(4, "big") + (5000).to_bytes(2, "big")
+    (tmp_path / "a.psd").write_bytes(header + b"\0\x08\0\3" + bytes(8) + layers + b"\0\0" + bytes(60))
+    with pytest.raises(UserError, match=r"a\.psd is not a readable image \(Layer block too short"):
+        image_sources.Source(tmp_path / "a.psd")
+
+
 def test_bytes_in_place_of_a_path():
     file = io.BytesIO()
     Image.new("RGB", (5, 4), "red").save(file, "PNG")
