@@ -151,10 +151,10 @@ def is_bad(ended):
 
 @functools.cache
 def _pixels(path):
-    """Pixels of an image by its header, 0 where there is none to be read."""
+    """Pixels of an image, all frames together, as its file tells; 0 where none can be read."""
     try:
         with pillow_limits.taken_over(), Image.open(path) as image:
-            return image.width * image.height
+            return image.width * image.height * getattr(image, "n_frames", 1)
     except Exception:
         return 0
 
