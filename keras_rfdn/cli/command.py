@@ -20,7 +20,7 @@ BOOLS = ("true", "false", "yes", "no", "t", "f", "y", "n", "1", "0")  # values o
 
 # Packages that `pip install keras-rfdn` leaves out, and the extra that brings each.
 TRAIN = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_datasets", "skimage", "matplotlib")
-EXTRAS = dict.fromkeys((*TRAIN, "h5py", "filelock"), "train") | {"av": "video", "apache_beam": "beam"}
+EXTRAS = dict.fromkeys((*TRAIN, "h5py"), "train") | {"av": "video", "apache_beam": "beam"}
 
 
 def run(main, config_class, *, preset=None):
