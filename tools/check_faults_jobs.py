@@ -21,12 +21,12 @@ from PIL import Image
 
 from keras_rfdn.cli import command
 from keras_rfdn.cli.lazy import lazy_imports
-from keras_rfdn.data.images import bicubic  # jobs use it in threads, and a lazy module is loaded in one at a time
 from keras_rfdn.data.system import files
 
 with lazy_imports():
     from keras_rfdn import prepare, train, upscale
     from keras_rfdn.checkpoints import checkpoint
+    from keras_rfdn.data.images import bicubic
     from keras_rfdn.data.sources import div2k, sample
     from keras_rfdn.networks import config, models
     from keras_rfdn.tflite import convert, qat
