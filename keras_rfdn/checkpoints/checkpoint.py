@@ -6,13 +6,16 @@ file is.
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 
 import h5py
 import tf_keras as keras
 from absl import logging
+from tf_keras.src.saving.legacy import hdf5_format
 
 from keras_rfdn.checkpoints import author_weights, pretrained
 from keras_rfdn.data.system import files
@@ -27,10 +30,27 @@ RUNS = pathlib.Path("runs")  # where keras_rfdn.train puts its workdirs
 
 def save(model: keras.Model, config: Config, path: str | os.PathLike, **about) -> None:
     """Write a model's weights, its ModelConfig and any facts about them (JSON values) to an HDF5 file, atomically."""
+    with hdf5_write(path) as file:
+        save_weights(model, file)
+        file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
+
+
+@contextlib.contextmanager
+def hdf5_write(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """HDF5 file to write, as a context: made in memory, and then written atomically.
+
+    On a full disk HDF5 itself raises RuntimeError when it closes a file, and may end the process later.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
     with files.atomic_write(path) as temporary:
-        model.save_weights(temporary, save_format="h5")
-        with h5py.File(temporary, "r+") as file:
-            file.attrs[ATTRIBUTE] = json.dumps({"config": dataclasses.asdict(config), **about})
+        temporary.write_bytes(content.getvalue())
+
+
+def save_weights(model: keras.Model, file: h5py.File) -> None:
+    """Write a model's weights as keras.Model.save_weights does, which takes no file in memory."""
+    hdf5_format.save_weights_to_hdf5_group(file, model)
 
 
 def about(path: str | os.PathLike) -> tuple[Config, dict]:

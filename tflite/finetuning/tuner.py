@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 from absl import logging
 
+from keras_rfdn.checkpoints import checkpoint
 from keras_rfdn.data.streams import pipeline
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError
@@ -55,8 +56,8 @@ def calibrate(model: keras.Model, pairs, folder: pathlib.Path, *, accurate: bool
         images = list(calibration.patches(named, count=calibration.PATCHES, seed=seed))
         with heartbeat("calibrating"):
             quantized = quantize(model, images, accurate=accurate)
-        with files.atomic_write(folder / CALIBRATED) as partial:
-            quantized.model.save(partial, save_format="h5")
+        with checkpoint.hdf5_write(folder / CALIBRATED) as file:
+            quantized.model.save(file, save_format="h5")
         absmax = {name: value.tolist() for name, value in quantized.absmax.items()}
         files.write_json(folder / SCALES, {"ranges": quantized.ranges, "absmax": absmax})
     scales = json.loads((folder / SCALES).read_text())
@@ -157,8 +158,8 @@ class Tuner:
         psnr_y = float(np.mean([metrics.psnr_y(self.upscale(lr), hr, shave=scale) for _, lr, hr in self.valid]))
         best = psnr_y > float(self.state.best_psnr_y)
         if best:
-            with self.checkpoints.saving(), files.atomic_write(self.folder / BEST) as partial:
-                self.model.save_weights(partial, save_format="h5")
+            with self.checkpoints.saving(), checkpoint.hdf5_write(self.folder / BEST) as file:
+                checkpoint.save_weights(self.model, file)
             self.state.best_psnr_y.assign(psnr_y)
         record = {
             "step": int(self.state.step),
@@ -191,9 +192,12 @@ class RelativeAdam(keras.optimizers.Adam):
     range moves by RANGE_RATE of its own size: one that clips too much is found out slowly.
     """
 
+    _sizes = None
+
     def build(self, variables):
         super().build(variables)
-        self._sizes = {variable.ref(): _size(variable.numpy()) for variable in variables}
+        if not self._sizes:  # Keras builds again as it traces an update, in a resumed run with weights of later
+            self._sizes = {variable.ref(): _size(variable.numpy()) for variable in variables}
 
     def update_step(self, gradient, variable):
         before = tf.identity(variable)

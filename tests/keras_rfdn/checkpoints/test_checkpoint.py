@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 
 import h5py
 import numpy as np
@@ -43,11 +44,24 @@ def test_failure_while_writing_leaves_the_old_file(tmp_path, model, monkeypatch)
     before = path.read_bytes()
     with pytest.raises(TypeError):
         checkpoint.save(model, TINY, path, step=object())  # no JSON: fails after the weights are written
-    monkeypatch.setattr(model, "save_weights", lambda path, **_: path.write_bytes(b"half") and 1 / 0)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", lambda path, _: path.write_text("half") and 1 / 0)
     with pytest.raises(ZeroDivisionError):
         checkpoint.save(model, TINY, path, step=2)
     assert path.read_bytes() == before
     assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("size", [0, 2000, 20000, 33000])
+def test_a_full_disk_is_an_error_of_the_system(tmp_path, model, size):
+    """HDF5 itself raises RuntimeError as it closes a file, and then crashes; here it writes to memory alone."""
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
+        with pytest.raises(OSError, match="File too large"):
+            checkpoint.save(model, TINY, tmp_path / "a.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_foreign_files_are_refused(tmp_path, model):
