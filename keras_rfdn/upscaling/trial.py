@@ -1,7 +1,7 @@
 """Crash isolation: a .tflite file from elsewhere is run in a process of its own first, where a crash costs nothing.
 
-LiteRT checks a file's structure, but not that its numbers make sense: of files with a graph changed at random, one in
-some 150 ends the process that allocates its tensors (docs/robustness.md).
+LiteRT checks a file's structure, but not that its numbers make sense: of files with a field of the graph changed, about
+one in 200 ends the process that allocates its tensors (docs/robustness.md).
 """
 
 import hashlib
