@@ -51,6 +51,7 @@ class CheckpointManager:
             yield
         except (OSError, tf.errors.OpError) as error:
             self._remove_unfinished()
+            self._remove_unlisted(f"ckpt-{int(self.parts.step)}")
             raise StoppedError(
                 f"step {int(self.parts.step)} could not be saved ({error}). What was saved before is complete: "
                 f"{latest or 'nothing yet'}. Make room in {self.folder.parent} and give the same command again"
@@ -95,3 +96,10 @@ class CheckpointManager:
         """Remove what a save that was cut short left behind."""
         for rest in self.folder.glob("*_temp*"):
             shutil.rmtree(rest, ignore_errors=True)
+
+    def _remove_unlisted(self, name):
+        """Remove a state's files unless it was saved: a full disk leaves half an index under its final name."""
+        if name not in {pathlib.Path(path).name for path in self.manager.checkpoints}:
+            for rest in self.folder.glob(f"{name}.*"):
+                with contextlib.suppress(OSError):  # a disk that is read-only by now
+                    rest.unlink()
