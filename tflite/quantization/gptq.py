@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization import graph, xnnpack
 
 POSITIONS = 1024  # of each image and convolution, at equal distances, that second moments are taken of
 DAMPING = 0.01  # of the mean variance, added to each: keeps the inverse sound where inputs depend on each other
@@ -27,7 +27,7 @@ def gptq(model: keras.Model, images: Iterable[np.ndarray]) -> dict[str, np.ndarr
     absmax = {}
     for layer in graph.convolutions(model):
         kernel, bias = graph.kernel_of(layer)
-        absmax[layer.name] = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), np.float32(1e-20))
+        absmax[layer.name] = np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), np.float32(xnnpack.LEAST_RANGE / 2))
         groups = np.split(np.arange(len(bias)), graph.groups_of(layer))
         for outputs, mean, covariance in zip(groups, *moments[layer.name], strict=True):
             flat = kernel[..., outputs].reshape(len(mean), -1)

@@ -19,7 +19,7 @@ from tf_keras import layers
 
 from keras_rfdn.networks.layers import LeakyReLU, ResizeLike, Split
 from keras_rfdn.tflite.quantization import graph, xnnpack
-from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize, Sqrt, SquaredDifference
+from keras_rfdn.tflite.quantization.int8_ops import PIXELS, Requantize, Rsqrt, Sqrt, SquaredDifference
 from keras_rfdn.tflite.quantization.scheme import Range, Scheme, output_tensor
 from keras_rfdn.tflite.quantization.tensor_statistics import complete_ranges, step_size
 
@@ -37,6 +37,7 @@ INTEGER_OPS = {
     layers.UpSampling2D: xnnpack.resize,
     SquaredDifference: xnnpack.squared_difference,
     Sqrt: xnnpack.square_root,
+    Rsqrt: xnnpack.reciprocal_root,
 }
 
 
@@ -204,7 +205,7 @@ def _integer_layer(layer, quantized):
         kind = xnnpack.INTEGER_CONVOLUTIONS[type(layer)]
         absmax = quantized.absmax[layer.name]
         return kind(**layer.get_config(), input_step=taken[0], output_step=given, absmax=absmax)
-    return xnnpack.IntegerOp(_plain_layer(layer), INTEGER_OPS[type(layer)], taken, given)
+    return xnnpack.IntegerOp(_float_layer(layer, quantized), INTEGER_OPS[type(layer)], taken, given)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tf_keras import layers
 
+LEAST_RANGE = 1.001e-6  # from low to high: TensorFlow's converter makes ranges of 1e-6 or less wider than they are
+
 
 class IntegerConv2D(layers.Conv2D):
     """Convolution as XNNPACK computes it: in whole numbers, times one float32 per channel, rounded half to even.
@@ -81,7 +83,13 @@ class IntegerOp(layers.Layer):
         tensors = tf.nest.flatten(inputs)
         taken = [tf.cast(tf.round(x / size), tf.int32) for x, size in zip(tensors, self.input_steps, strict=True)]
         whole = tf.cast(self.integer_fn(self, taken, smooth), tf.float32)
-        return smooth + tf.stop_gradient(whole * self.output_step - smooth)
+        return _with_gradient_of(smooth, whole * self.output_step)
+
+
+@tf.custom_gradient
+def _with_gradient_of(smooth, value):
+    """value, with the gradient of smooth, which may be infinite."""
+    return value, lambda upstream: (upstream, None)
 
 
 def requantize(op, taken, _):
@@ -133,9 +141,39 @@ def squared_difference(op, taken, _):
 
 
 def square_root(op, taken, _):
-    """LiteRT's own kernel: rounded down, where every other operation rounds to the nearest."""
-    factor = op.input_steps[0] ** 0.5 / op.output_step
-    return tf.floor(tf.sqrt(tf.cast(taken[0], tf.float32)) * factor + 1e-4)  # whole roots but for float's rounding
+    """LiteRT's own kernel: in float32, rounded down, where every other operation rounds to the nearest."""
+    value = tf.cast(taken[0], tf.float32) * op.input_steps[0]
+    root = tf.cast(tf.sqrt(tf.cast(value, tf.float64)), tf.float32)  # to the last bit
+    return tf.floor(_divide(root, op.output_step))
+
+
+def reciprocal_root(op, taken, _):
+    """LiteRT's own kernel: in 2^20ths by fixed point, of 1 to 255 input steps; of 0 the largest number there is."""
+    roots = tf.constant([0, *map(_reciprocal_root, range(1, 256))])
+    factor = 1 / float(np.sqrt(np.float32(op.input_steps[0])) * np.float32(op.output_step))
+    return tf.where(taken[0] == 0, 255, _multiply_fixed_point(tf.gather(roots, taken[0]), factor / 2**20))
+
+
+def _reciprocal_root(number):
+    """2^20 / sqrt(number), 1 to 255, by the Newton iteration of TFLite's kernels, step by step: int.
+
+    They hold it in 28 bits behind the point, the number shifted to 1/4..1, and get 1 / sqrt(1) as 1 - 2^-31.
+    """
+    if number == 1:
+        return _high(2**20, 2**31 - 1)
+    pairs = (31 - number.bit_length()) // 2 - 1
+    half_input = ((number << 2 * pairs >> 1) + 1) >> 1
+    x = 1 << 28
+    for _ in range(5):
+        x = (_high(3 << 27, x) - _high(half_input, _high(_high(x, x), x) << 6)) << 3
+    x = _high(x, 1518500250)  # sqrt(1/2) in 31 bits
+    shift = 11 - pairs
+    return _high(2 ** (20 - max(shift, 0)), x << max(-shift, 0))
+
+
+def _high(x, y):
+    """gemmlowp's "doubling high product" of two whole numbers from 0 on: x * y / 2^31, halves up."""
+    return (x * y + 2**30) >> 31
 
 
 def _multiply_fixed_point(x, factor):
@@ -180,7 +218,7 @@ def weight_absmax(kernel, bias, input_step, absmax=0.0):
     absmax: what it is at least. More too where the bias needs it: a bias is stored as an int32 in steps of the input's
     times the kernel's, and of a channel of tiny numbers it would overflow, of which the converter says nothing.
     """
-    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), 1e-20)
+    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=[0, 1, 2]), LEAST_RANGE / 2)
     largest = tf.maximum(largest, absmax)
     if bias is not None:
         largest = tf.maximum(largest, tf.abs(bias) * (127 / 2**30 / input_step))

@@ -7,7 +7,7 @@ from keras_rfdn.data.sources import sample
 from keras_rfdn.networks.layers import LeakyReLU, ResizeLike
 from keras_rfdn.tflite.conversion.converter import convert_quantized
 from keras_rfdn.tflite.quantization import graph, simulator, xnnpack
-from keras_rfdn.tflite.quantization.int8_ops import Requantize, Sqrt, SquaredDifference, lower_to_int8_ops
+from keras_rfdn.tflite.quantization.int8_ops import Requantize, Rsqrt, Sqrt, SquaredDifference, lower_to_int8_ops
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate
 from keras_rfdn.upscaling import litert
@@ -119,29 +119,79 @@ def test_halves_of_a_product_go_to_the_even_number():
 
 
 def test_a_kernel_s_absmax_leaves_room_for_its_bias():
-    kernel, bias = tf.constant([[[[0.5, 1e-9]]]]), tf.constant([3.0, 3.0])
+    kernel, bias = tf.constant([[[[0.5, 1e-9]]]]), tf.constant([300.0, 300.0])
     absmax = xnnpack.weight_absmax(kernel, bias, 2.0).numpy()
     assert absmax[0] == 0.5
-    assert 3.0 / (2.0 * absmax[1] / 127) == pytest.approx(2**30, rel=1e-6)
+    assert 300.0 / (2.0 * absmax[1] / 127) == pytest.approx(2**30, rel=1e-6)
     np.testing.assert_array_equal(
         xnnpack.weight_absmax(kernel, bias, 2.0, np.float32([0.6, 0.6])), np.float32([0.6, 0.6])
     )
 
 
+def every_pair():
+    """Image whose red is each number, and whose green is each beside it."""
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(256)[:, None], np.arange(256)
+    return image
+
+
+def network_of(steps, result):
+    """Quantized network that gives, as grey levels, how many steps the last of some tensors has.
+
+    steps: {tensor: step size}, numbers from 0 on. "red", and "green" where it is there, are so many steps as the image
+    has grey levels; result: function of them.
+    """
+    x = keras.Input((None, None, 3))
+    planes = [name for name in ("red", "green") if name in steps]
+    outputs = result(*(keras.layers.Conv2D(1, 1, name=name)(x) for name in planes))
+    model = keras.Model(x, keras.layers.Conv2D(3, 1, name="last")(outputs))
+    for i, name in enumerate(planes):
+        model.get_layer(name).set_weights([steps[name] * np.eye(3)[i].reshape(1, 1, 3, 1), np.zeros(1)])
+    model.get_layer("last").set_weights([np.full((1, 1, 1, 3), 1 / steps[list(steps)[-1]]), np.zeros(3)])
+    return quantized_of(model, **{name: (0.0, 255 * step) for name, step in steps.items()})
+
+
+def assert_equal_to_the_file(quantized, image):
+    """The simulation's and the file's result for an image, which has more than fifty different numbers."""
+    wanted = litert.Model(convert_quantized(quantized, height=256, width=256)).upscale(image)
+    assert len(np.unique(wanted)) > 50
+    np.testing.assert_array_equal(simulator.simulate(quantized)(image[None].astype(np.float32))[0], wanted)
+
+
 def test_every_difference_of_two_numbers_is_squared_and_rooted_as_litert_does():
     """Its kernels round the two numbers first, and a root down: rounding to nearest would give something else."""
     steps = {"red": 0.0095, "green": 0.0076, "square": 0.024, "root": 0.0094}
+    quantized = network_of(steps, lambda *planes: Sqrt(name="root")(SquaredDifference(name="square")(planes)))
+    assert_equal_to_the_file(quantized, every_pair())
+
+
+def test_the_largest_root_may_be_the_largest_number_or_one_less():
+    """254.99998603 is rounded down to 254: in a BSRN one channel of a contrast was a step off."""
+    steps = {"red": 3.326885780552402e-05, "root": 0.00036120094591751695}
+    assert_equal_to_the_file(network_of(steps, Sqrt(name="root")), every_pair())
+
+
+def test_every_reciprocal_root_is_litert_s():
+    """Of 0 too, whose reciprocal root is infinite."""
+    steps = {"red": 0.0095, "root": 0.0312}
+    assert_equal_to_the_file(network_of(steps, Rsqrt(name="root")), every_pair())
+
+
+def test_a_slope_halfway_between_two_256ths_is_the_file_s():
+    """0.05 at 470/256 is 23.5/256, which float64 rounded to 23 for the file and float32 to 24 in the simulation."""
+    red, bent = 0.026989592239260674, 0.014700714498758316  # steps of an RLFN, of which 8% of the numbers were off
     x = keras.Input((None, None, 3))
-    red, green = (keras.layers.Conv2D(1, 1, name=name)(x) for name in ("red", "green"))
-    root = Sqrt(name="root")(SquaredDifference(name="square")([red, green]))
-    model = keras.Model(x, keras.layers.Conv2D(3, 1, name="last")(root))
-    for name, kernel in (("red", [steps["red"], 0, 0]), ("green", [0, steps["green"], 0])):
-        model.get_layer(name).set_weights([np.reshape(kernel, (1, 1, 3, 1)), np.zeros(1)])
-    model.get_layer("last").set_weights([np.full((1, 1, 1, 3), 1 / steps["root"]), np.zeros(3)])
-    quantized = quantized_of(model, **{name: (0.0, 255 * step) for name, step in steps.items()})
-    image = np.zeros((256, 256, 3), np.uint8)
-    image[..., 0], image[..., 1] = np.arange(256)[:, None], np.arange(256)
-    file = litert.Model(convert_quantized(quantized, height=256, width=256))
-    wanted = file.upscale(image)
-    assert len(np.unique(wanted)) > 100
-    np.testing.assert_array_equal(simulator.simulate(quantized)(image[None].astype(np.float32))[0], wanted)
+    y = LeakyReLU(0.05, name="bent")(keras.layers.Conv2D(1, 1, name="red")(x))
+    model = keras.Model(x, keras.layers.Conv2D(3, 1, name="last")(y))
+    first, last = np.reshape([red, 0, 0], (1, 1, 3, 1)), np.full((1, 1, 1, 3), 1 / bent)
+    model.set_weights([first, np.full(1, -122 * red), last, np.full(3, 11)])
+    ranges = {"red": (-122 * red, 133 * red), "bent": (-11 * bent, 244 * bent)}
+    assert_equal_to_the_file(quantized_of(model, **ranges), every_pair())
+
+
+def test_a_kernel_s_range_is_none_that_the_converter_widens():
+    """It makes a range of 1e-6 at least of each, and has steps of its own then."""
+    step = 2e-7
+    quantized = network_of({"red": 1.0, "tiny": step}, keras.layers.Conv2D(1, 1, name="tiny"))
+    quantized.model.get_layer("tiny").set_weights([np.full((1, 1, 1, 1), step), np.zeros(1)])
+    assert_equal_to_the_file(quantized, every_pair())
