@@ -37,6 +37,7 @@ POSITIVE = (
     *(layers.GlobalAveragePooling2D, SquaredDifference, Sqrt),
 )
 UPDATES, RATE = 500, 0.1  # of Adam, for factors' logarithms
+REACH = 7.0  # how far such a logarithm may go from where all channels are equally large: a factor of 1,100
 
 
 def equalize(
@@ -237,8 +238,8 @@ def _factors(model, scheme, groups, statistics):
     largest = np.maximum(-low, high)
     free = largest > 0  # not so of numbers that were united with others and stand for no group any more
     free[FIXED] = False
-    start = -np.log(largest, out=np.zeros(groups.count), where=free)
-    sizes = tf.Variable(start, dtype=tf.float32)
+    start = -np.log(largest, out=np.zeros(groups.count), where=free).astype(np.float32)
+    sizes = tf.Variable(start)
     # The legacy class: tf_keras' present Adam has no float learning rate that a traced function sees change.
     rate = tf.Variable(RATE)
     adam = keras.optimizers.legacy.Adam(rate)
@@ -248,6 +249,7 @@ def _factors(model, scheme, groups, statistics):
         with tf.GradientTape() as tape:
             loss = tf.math.log(noise(tf.exp(sizes)))
         adam.apply_gradients([(tape.gradient(loss, sizes) * tf.cast(free, tf.float32), sizes)])
+        sizes.assign(tf.clip_by_value(sizes, start - REACH, start + REACH))  # channels without effect would drift
 
     for i in range(UPDATES):
         rate.assign(RATE * (1 + np.cos(np.pi * i / UPDATES)) / 2)

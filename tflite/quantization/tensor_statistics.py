@@ -12,13 +12,21 @@ from tf_keras import layers
 
 from keras_rfdn.networks.layers import PixelShuffle, Split
 from keras_rfdn.tflite.quantization import graph
-from keras_rfdn.tflite.quantization.int8_ops import PIXELS, MirrorPad
-from keras_rfdn.tflite.quantization.scheme import Range, Scheme
+from keras_rfdn.tflite.quantization.int8_ops import PIXELS, MirrorPad, Requantize
+from keras_rfdn.tflite.quantization.scheme import Range, Scheme, output_tensor
 
 SAMPLES = 4096  # values of a tensor that one image gives to choose its range from
 SEARCH_FACTORS = np.linspace(1, 0.1, 46)  # parts of a range that the search for the least squared error tries
 HEADROOM = 1.3  # how far a range reaches, relative to the least squared error's, where a LeakyReLU will shrink values
 GATE_HEADROOM = 1.5  # ... relative to the extremes, where an activation saturates: a clipped gate is wrong everywhere
+# Least and largest factor that XNNPACK's kernels multiply by, a little within its own limits.
+FACTOR_LIMITS = {
+    **dict.fromkeys(graph.CONVOLUTIONS, (0.0, 255.0)),
+    layers.Multiply: (2**-15, 255.0),
+    layers.Add: (2**-9, 255.0),
+    layers.Subtract: (2**-9, 255.0),
+    Requantize: (2**-7, 127.0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +146,46 @@ def _of_flat_images(layer):
 def complete_ranges(model: keras.Model, scheme: Scheme, chosen: Mapping[str, Range]) -> dict[str, Range]:
     """{tensor: range} of all tensors, as kernels take them, from those chosen for scheme.free()'s leaders."""
     ranges = chosen | scheme.fixed
-    return _align_leaky_relu_scales(
-        model, scheme, {name: _with_zero(ranges[of]) for name, of in scheme.leaders.items()}
-    )
+    ranges = {name: _with_zero(ranges[of]) for name, of in scheme.leaders.items()}
+    return _align_leaky_relu_scales(model, scheme, _within_kernel_limits(model, scheme, ranges))
+
+
+def _within_kernel_limits(model, scheme, ranges):
+    """ranges, widened where an operation's factor is one that XNNPACK takes no file for: FACTOR_LIMITS.
+
+    Such are the ranges of networks that are hardly trained, whose tensors differ by many powers of ten.
+    """
+    wide = dict(ranges)
+
+    def widen(name, times):
+        leader = scheme.leaders.get(name)
+        if times > 1 and leader not in scheme.fixed:
+            members = [member for member, of in scheme.leaders.items() if of == leader]
+            wide.update({member: tuple(times * bound for bound in wide[member]) for member in members})
+
+    def factors(layer):
+        """{tensor taken: step size of what is computed of it, over that of the result}."""
+        given = wide[output_tensor(layer)]
+        taken = {parent.name: step_size(wide[parent.name]) for parent in graph.parents(layer) if parent.name in wide}
+        if isinstance(layer, graph.CONVOLUTIONS):
+            kernel, _ = graph.kernel_of(layer)
+            taken = {name: size * np.abs(kernel).max() / 127 for name, size in taken.items()}
+        elif isinstance(layer, layers.Multiply) and len(taken) == 2:
+            taken = {name: math.prod(taken.values()) for name in taken}
+        return {name: size / step_size(given) for name, size in taken.items()}
+
+    rounded = [layer for layer in model.layers[1:] if isinstance(layer, tuple(FACTOR_LIMITS))]
+    rounded = [layer for layer in rounded if output_tensor(layer) in wide]
+    for layer in reversed(rounded):
+        for name, factor in factors(layer).items():
+            widen(name, _limits(layer)[0] / factor if factor else 1)
+    for layer in rounded:
+        widen(output_tensor(layer), max(factors(layer).values(), default=0) / _limits(layer)[1])
+    return wide
+
+
+def _limits(layer):
+    return next(limits for kind, limits in FACTOR_LIMITS.items() if isinstance(layer, kind))
 
 
 def _with_zero(bounds):

@@ -9,7 +9,13 @@ from keras_rfdn.tflite.quantization import graph
 from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.simulator import Quantized, for_converter
-from keras_rfdn.tflite.quantization.tensor_statistics import calibrate, collect_statistics, min_max_range
+from keras_rfdn.tflite.quantization.tensor_statistics import (
+    calibrate,
+    collect_statistics,
+    complete_ranges,
+    min_max_range,
+    step_size,
+)
 from keras_rfdn.upscaling import litert
 
 LARGER = [sample.dead_leaves(64, seed=seed) for seed in range(4)]
@@ -101,3 +107,14 @@ def test_a_relu_that_never_fires_has_a_range_that_xnnpack_takes():
     conv.set_weights([np.full((1, 1, 3, 3), -10, np.float32), np.zeros(3, np.float32)])
     sr = litert.Model(convert_quantized(calibrated(model), height=64, width=64)).upscale(LARGER[0])
     np.testing.assert_array_equal(sr, LARGER[0])
+
+
+def test_ranges_leave_kernels_factors_that_they_take(lowered):
+    """An untrained SPAN's tensors differ by powers of ten, and LiteRT could not prepare the file."""
+    model, scheme = lowered("esa")
+    tiny = {leader: (-1.0, 1.0) for leader in scheme.free()} | {scheme.leaders["B1.c5"]: (-1e-9, 1e-9)}
+    ranges = complete_ranges(model, scheme, tiny)
+    conv = model.get_layer("B1.c5")
+    largest = step_size(ranges[graph.parents(conv)[0].name]) * np.abs(conv.get_weights()[0]).max() / 127
+    assert largest / step_size((-1e-9, 1e-9)) > 256 > largest / step_size(ranges["B1.c5"])
+    assert ranges["B2.c5"] == pytest.approx((-127 / 127.5, 128 / 127.5))  # no other is touched
