@@ -11,7 +11,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from keras_rfdn.networks.layers import PixelShuffle, Split
-from keras_rfdn.tflite.quantization import graph
+from keras_rfdn.tflite.quantization import graph, xnnpack
 from keras_rfdn.tflite.quantization.int8_ops import PIXELS, MirrorPad, Requantize
 from keras_rfdn.tflite.quantization.scheme import Range, Scheme, output_tensor
 
@@ -189,7 +189,12 @@ def _limits(layer):
 
 
 def _with_zero(bounds):
-    """A range moved by less than a step, so that zero is one of its 256 values, and the same one for all who round."""
+    """A range moved by less than a step, so that zero is one of its 256 values, and the same one for all who round.
+
+    It is no narrower than the converter leaves one.
+    """
+    times = max(1.0, xnnpack.LEAST_RANGE / max(bounds[1] - bounds[0], 1e-20))
+    bounds = times * bounds[0], times * bounds[1]
     size = step_size(bounds)
     below = round(-bounds[0] / size)
     return -below * size, (255 - below) * size

@@ -112,9 +112,17 @@ def test_a_relu_that_never_fires_has_a_range_that_xnnpack_takes():
 def test_ranges_leave_kernels_factors_that_they_take(lowered):
     """An untrained SPAN's tensors differ by powers of ten, and LiteRT could not prepare the file."""
     model, scheme = lowered("esa")
-    tiny = {leader: (-1.0, 1.0) for leader in scheme.free()} | {scheme.leaders["B1.c5"]: (-1e-9, 1e-9)}
+    tiny = dict.fromkeys(scheme.free(), (-1.0, 1.0)) | {scheme.leaders["B1.c5"]: (-1e-9, 1e-9)}
     ranges = complete_ranges(model, scheme, tiny)
     conv = model.get_layer("B1.c5")
     largest = step_size(ranges[graph.parents(conv)[0].name]) * np.abs(conv.get_weights()[0]).max() / 127
     assert largest / step_size((-1e-9, 1e-9)) > 256 > largest / step_size(ranges["B1.c5"])
     assert ranges["B2.c5"] == pytest.approx((-127 / 127.5, 128 / 127.5))  # no other is touched
+
+
+def test_no_range_is_narrower_than_the_converter_leaves_it(lowered):
+    model, scheme = lowered("esa")
+    chosen = dict.fromkeys(scheme.free(), (-1.0, 1.0)) | {scheme.leaders["fea_conv"]: (0.0, 1e-9)}
+    low, high = complete_ranges(model, scheme, chosen)["fea_conv"]
+    assert low == 0
+    assert high >= 1e-6
