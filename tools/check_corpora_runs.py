@@ -11,12 +11,11 @@ import os
 import pathlib
 import resource
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 
 from keras_rfdn.data.system import files
+from tools import forked
 
 RESULT, ERROR = "result", "error line"
 TRACEBACK, SIGNAL, PARTIAL = "traceback", "signal", "partial file"
@@ -104,28 +103,16 @@ def _log(call):
 def _start(call):
     """Process number of a child that runs a call."""
     call.scratch.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if process := os.fork():
-        with contextlib.suppress(OSError):
-            os.setpgid(process, process)  # here too, for who comes first
-        return process
-    status = 1
-    try:
+
+    def work():
         os.setpgid(0, 0)
         _limit(call.limits)
-        _redirect(_log(call))
         call.function()
-        status = 0
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
+
+    process = forked.start(work, _log(call))
+    with contextlib.suppress(OSError):
+        os.setpgid(process, process)  # here too, for who comes first
+    return process
 
 
 def _limit(limits):
@@ -137,14 +124,6 @@ def _limit(limits):
     if mapped.exists():
         most = int(mapped.read_text().split()[0]) * resource.getpagesize() + 2 * limits.memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _redirect(log):
-    null, file = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
-    for source, descriptor in ((null, 0), (file, 1), (file, 2)):
-        os.dup2(source, descriptor)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        setattr(sys, name, os.fdopen(descriptor, "w", errors="backslashreplace", closefd=False))
 
 
 def _outcome(call, status, usage, late):

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL import Image
 from keras_rfdn.cli import command
 from keras_rfdn.cli.lazy import lazy_imports
 from keras_rfdn.data.system import files
+from tools import forked
 
 with lazy_imports():
     from keras_rfdn import prepare, train, upscale
@@ -189,29 +189,14 @@ def start(action: Callable[[], None], folder: pathlib.Path, log: pathlib.Path, f
 
     first: functions that it calls before.
     """
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        for descriptor in (1, 2):
-            os.dup2(handle, descriptor)
-        sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", closefd=False) for descriptor in (1, 2))
+
+    def work():
         os.chdir(folder)
         for function in first:
             function()
         action()
-        status = 0
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(status)
+
+    return forked.start(work, log)
 
 
 def wait(pid: int, limit: float = LIMIT) -> int | None:

@@ -16,6 +16,12 @@ def crop(
     return lr[top : top + lr_patch, left : left + lr_patch], hr[y : y + size, x : x + size]
 
 
+def middle(lr: np.ndarray, hr: np.ndarray, *, lr_patch: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Paired crop of the middle of both images, as crop gives it; lr is at least lr_patch pixels a side."""
+    top, left = ((size - lr_patch) // 2 for size in lr.shape[:2])
+    return crop(lr, hr, top=top, left=left, lr_patch=lr_patch, scale=scale)
+
+
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:
     """Flip or quarter turn, one of eight, of a [h, w, c] image; 0 leaves it as it is. Returns a view.
 

@@ -19,7 +19,7 @@ from tf_keras.src.saving.legacy import hdf5_format
 
 from keras_rfdn.checkpoints import author_weights, pretrained
 from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.errors import UserError, as_user_error
 from keras_rfdn.networks import models
 from keras_rfdn.networks.config import Config, ModelConfig, ZooConfig, name_of
 
@@ -69,18 +69,14 @@ def about(path: str | os.PathLike) -> tuple[Config, dict]:
         return _config(facts.pop("config")), facts
 
 
-@contextlib.contextmanager
 def _reading(path):
     """Reading of HDF5, as a context: a damaged file leads to errors of a dozen kinds, all of which become UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
+    return as_user_error(
+        lambda error: (
             f"{path} is no weight file of keras_rfdn, or a damaged one ({' '.join(str(error).split())}); need one of "
             f"its trainer's, or released weights of another framework"
-        ) from error
+        )
+    )
 
 
 def _is_foreign_format(path):

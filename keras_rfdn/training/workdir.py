@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Collection, Iterator
 
 from keras_rfdn.data.system import files
-from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.errors import UserError, as_user_error
 
 CONFIG, LOCK, METRICS, STATE = "config.json", "lock", "metrics.jsonl", "state"
 
@@ -55,15 +55,11 @@ def records(workdir: pathlib.Path) -> list[dict]:
         return found
 
 
-@contextlib.contextmanager
 def _reading(file, hint):
     """Reading of JSON that a run wrote, as a context: whatever damage leads to becomes UserError."""
-    try:
-        yield
-    except Exception as error:
-        raise UserError(
-            f"{file} is damaged ({type(error).__name__}: {error}); {hint}, or use another workdir"
-        ) from error
+    return as_user_error(
+        lambda error: f"{file} is damaged ({type(error).__name__}: {error}); {hint}, or use another workdir"
+    )
 
 
 def add_record(workdir: pathlib.Path, record: dict) -> None:

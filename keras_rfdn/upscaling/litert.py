@@ -4,12 +4,11 @@ import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from keras_rfdn.data.system.errors import UserError
+from keras_rfdn.data.system.errors import UserError, as_user_error
 from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.upscaling import trial
 
@@ -123,12 +122,14 @@ def read_bytes(model):
         path = pathlib.Path(model)
         if not path.is_file():
             raise UserError(f"no file at {path}; make one (python tflite/convert.py) or name another")
-        model, name = path.read_bytes(), str(path)
+        content = path.read_bytes()
     else:
-        name = "this model"
-    if model[4:8] != b"TFL3":
-        raise UserError(f"{name} is not a TFLite model: it needs the mark TFL3 in bytes 4 to 8, got {model[4:8]!r}")
-    return model
+        content = model
+    if content[4:8] != b"TFL3":
+        raise UserError(
+            f"{name_of(model)} is not a TFLite model: it needs the mark TFL3 in bytes 4 to 8, got {content[4:8]!r}"
+        )
+    return content
 
 
 def _open(content, name, threads, xnnpack):
@@ -138,21 +139,22 @@ def _open(content, name, threads, xnnpack):
         return Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
 
 
-@contextlib.contextmanager
-def told_as_user_error(name: str) -> Iterator[None]:
+def told_as_user_error(model: str | os.PathLike | bytes) -> contextlib.AbstractContextManager[None]:
     """Errors of LiteRT, and of whoever reads a graph in Python, as UserError: a damaged file leads to all kinds.
 
-    name: what the file is called in the message.
+    model: a file's path or bytes, or what it is called in the message.
     """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"LiteRT can't run {name} ({reason}); is it complete, and of built-in operators only?"
-        ) from error
+    return as_user_error(
+        lambda error: (
+            f"LiteRT can't run {name_of(model)} ({' '.join(str(error).split())}); is it complete, and of built-in "
+            f"operators only?"
+        )
+    )
+
+
+def name_of(model) -> str:
+    """What a TFLite model, its path or bytes, is called in messages."""
+    return "this model" if isinstance(model, bytes) else str(model)
 
 
 def _shape(details):

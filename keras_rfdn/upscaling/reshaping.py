@@ -20,7 +20,7 @@ def reshape(content: bytes, height: int, width: int) -> bytes:
     Raises UserError for a graph that holds its size in another way, so that LiteRT can't allocate it for this one, and
     for a damaged one.
     """
-    with litert.told_as_user_error("this model"):
+    with litert.told_as_user_error(content):
         return _reshaped(content, height, width)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from absl import logging
 
+from keras_rfdn.data.images import patches
 from keras_rfdn.data.sources import sample
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.evaluation import metrics
@@ -28,7 +29,6 @@ class CalibrationCheck:
     photographs_db: float  # agreement on sample photographs
     calibration_db: float  # agreement on calibration images
     loss_db: float  # luma PSNR against the originals that the file loses on sample photographs
-    facts: str  # of the calibration images, beside those of the photographs
 
     @property
     def is_passed(self) -> bool:
@@ -38,7 +38,7 @@ class CalibrationCheck:
     def __str__(self):
         return (
             f"int8 loses {self.loss_db:.2f} dB on sample photographs: it is {self.photographs_db:.1f} dB near to the "
-            f"float network there, and {self.calibration_db:.1f} dB on the calibration images. Those have {self.facts}"
+            f"float network there, and {self.calibration_db:.1f} dB on the calibration images"
         )
 
 
@@ -57,35 +57,30 @@ def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> Calibrat
     (name, lr, hr) items that it was calibrated on. Says in the log when photographs lose clearly more, or with strict
     raises UserError.
     """
-    photographs = [_middle(*pair, scale) for pair in sample.SamplePairs(sample.PHOTOGRAPHS, 0, scale)]
+    photographs = [
+        (name, *patches.middle(lr, hr, lr_patch=calibration.PATCH, scale=scale))
+        for name, lr, hr in sample.SamplePairs(sample.PHOTOGRAPHS, 0, scale)
+    ]
     _, lrs, hrs = zip(*photographs, strict=True)
-    patches = list(calibration.patches(pairs, count=len(lrs)))
+    calibrated_on = list(calibration.patches(pairs, count=len(lrs)))
     # Side by side, so that squared errors have a mean: a flat image by itself may have no PSNR.
     (ours, wanted), (on_patches, wanted_on_patches) = (
         [np.concatenate([function(image) for image in images]) for function in (file, upscale)]
-        for images in (lrs, patches)
+        for images in (lrs, calibrated_on)
     )
     exact, lossy = (metrics.psnr_y(sr, np.concatenate(hrs), shave=0) for sr in (wanted, ours))
     found = CalibrationCheck(
         photographs_db=metrics.psnr(ours, wanted, shave=0),
         calibration_db=metrics.psnr(on_patches, wanted_on_patches, shave=0),
         loss_db=exact - lossy,
-        facts=f"{_facts(pairs)}; the photographs {_facts(photographs)}",
     )
     if not found.is_passed:
+        words = f"{found}. Those have {_facts(pairs)}; the photographs {_facts(photographs)}"
         advice = "calibrate on images like those to upscale, or on sample photographs"
         if strict:
-            raise UserError(f"calibration images must span what photographs hold, and {found}; {advice}")
-        logging.warning("%s; unless only such images are to be upscaled, %s", found, advice)
+            raise UserError(f"calibration images must span what photographs hold, and {words}; {advice}")
+        logging.warning("%s; unless only such images are to be upscaled, %s", words, advice)
     return found
-
-
-def _middle(name, lr, hr, scale):
-    """The middle of a photograph, of a patch's size."""
-    side = calibration.PATCH
-    top, left = ((size - side) // 2 for size in lr.shape[:2])
-    crop = (slice(top, top + side), slice(left, left + side))
-    return name, lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]
 
 
 def _facts(pairs):

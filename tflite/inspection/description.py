@@ -10,7 +10,7 @@ from keras_rfdn.cli.text_table import text_table
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.complexity import Complexity
 from keras_rfdn.tflite.inspection import complexity
-from keras_rfdn.upscaling.litert import read_bytes, told_as_user_error
+from keras_rfdn.upscaling.litert import name_of, read_bytes, told_as_user_error
 
 FLOATS = {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
 
@@ -52,8 +52,7 @@ def parse(content, model):
     try:
         return flatbuffer_utils.read_model_from_bytearray(content)
     except (struct.error, IndexError, ValueError, TypeError) as error:
-        name = "this model" if isinstance(model, bytes) else model
-        raise UserError(f"{name} is a broken TFLite model ({error}); is it whole?") from error
+        raise UserError(f"{name_of(model)} is a broken TFLite model ({error}); is it whole?") from error
 
 
 def table(names, descriptions):
@@ -91,9 +90,7 @@ def describe(model):
     """Path or bytes of a TFLite model -> Description. Raises UserError when it is missing, no TFLite or cut short."""
     content = read_bytes(model)
     graph = parse(content, model)
-    with told_as_user_error(
-        "this model" if isinstance(model, bytes) else model
-    ):  # parsed, but its numbers may be wrong
+    with told_as_user_error(model):  # parsed, but its numbers may be wrong
         return _described(content, graph)
 
 

@@ -98,7 +98,7 @@ def verdict(target: Target, found) -> Verdict:
 def operators(model) -> list[Operator]:
     """Path or bytes of a TFLite model -> its operators, in their order, of all subgraphs."""
     parsed = description.parse(read_bytes(model), model)
-    with told_as_user_error("this model" if isinstance(model, bytes) else model):
+    with told_as_user_error(model):
         return _operators(parsed)
 
 

@@ -140,9 +140,8 @@ def _contrast(x, name):
 def _pixel_norm(x, epsilon, name):
     square = layers.Multiply(name=f"{name}.square")([x, x])
     channels = x.shape[-1]
-    mean = layers.Conv2D(1, 1, name=f"{name}.mean")
-    variance = mean(square)
-    mean.set_weights([np.full((1, 1, channels, 1), 1 / channels), np.array([epsilon])])
+    mean = [np.full((1, 1, channels, 1), 1 / channels), np.array([epsilon])]
+    variance = graph.with_weights(layers.Conv2D(1, 1, name=f"{name}.mean"), square, mean)
     return layers.Multiply(name=name)([x, Rsqrt(name=f"{name}.root")(variance)])
 
 
@@ -151,8 +150,7 @@ def _parametric_relu(x, slopes, name):
     parts = []
     for part, factors, value in (("line", slopes, x), ("bend", 1 - slopes, layers.ReLU(name=f"{name}.relu")(x))):
         scale = layers.DepthwiseConv2D(1, name=f"{name}.{part}")
-        parts.append(scale(value))
-        scale.set_weights([factors.reshape(1, 1, -1, 1), np.zeros(factors.size)])
+        parts.append(graph.with_weights(scale, value, [factors.reshape(1, 1, -1, 1), np.zeros(factors.size)]))
     return layers.Add(name=name)(parts)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_rfdn.data.images import patches
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.data.system.progress import track
 from keras_rfdn.evaluation import scoring
@@ -139,6 +140,4 @@ def _is_measurable(pair):
 
 def _middle(lr, hr, scale):
     """The middle of an image, SIDE LR pixels a side."""
-    top, left = ((size - SIDE) // 2 for size in lr.shape[:2])
-    crop = (slice(top, top + SIDE), slice(left, left + SIDE))
-    return lr[crop], hr[tuple(slice(s.start * scale, s.stop * scale) for s in crop)]
+    return patches.middle(lr, hr, lr_patch=SIDE, scale=scale)

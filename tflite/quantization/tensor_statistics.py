@@ -160,8 +160,7 @@ def _within_kernel_limits(model, scheme, ranges):
     def widen(name, times):
         leader = scheme.leaders.get(name)
         if times > 1 and leader not in scheme.fixed:
-            members = [member for member, of in scheme.leaders.items() if of == leader]
-            wide.update({member: tuple(times * bound for bound in wide[member]) for member in members})
+            wide.update(_widened(scheme, wide, name, times))
 
     def factors(layer):
         """{tensor taken: step size of what is computed of it, over that of the result}."""
@@ -182,6 +181,12 @@ def _within_kernel_limits(model, scheme, ranges):
     for layer in rounded:
         widen(output_tensor(layer), max(factors(layer).values(), default=0) / _limits(layer)[1])
     return wide
+
+
+def _widened(scheme, ranges, name, times):
+    """{tensor: its range times as wide} of all tensors that share a tensor's range."""
+    members = [member for member, leader in scheme.leaders.items() if leader == scheme.leaders[name]]
+    return {member: tuple(times * bound for bound in ranges[member]) for member in members}
 
 
 def _limits(layer):
@@ -211,8 +216,7 @@ def _align_leaky_relu_scales(model, scheme, ranges):
             name = graph.parents(layer)[0].name
             ratio = 256 * step_size(ranges[name]) / step_size(ranges[layer.name])
             widening = math.ceil(ratio - 1e-4) / ratio  # a whole number but for float's rounding stays what it is
-            group = [member for member in ranges if scheme.leaders[member] == scheme.leaders[name]]
-            aligned.update({member: tuple(bound * widening for bound in ranges[member]) for member in group})
+            aligned.update(_widened(scheme, ranges, name, widening))
     return aligned
 
 
