@@ -74,8 +74,8 @@ class Recipe:
 # that grows, a cosine to 0 in each stage, and the average of some thousand updates.
 _LEARNING = {"batch": 16, "schedule": "cosine", "warmup": 100, "loss": "l2"}
 _GROWING = (
-    Stage(steps=4_000, patch=32, learning_rate=1.5e-3, **_LEARNING),
-    Stage(steps=3_000, patch=48, learning_rate=7e-4, **_LEARNING),
+    Stage(steps=2_000, patch=32, learning_rate=1.5e-3, **_LEARNING),
+    Stage(steps=1_500, patch=48, learning_rate=7e-4, **_LEARNING),
 )
 _MOBILE = tuple(dataclasses.replace(stage, steps=2 * stage.steps) for stage in _GROWING)
 _START = {
@@ -147,18 +147,18 @@ RECIPES = {
         "e-rfdn", 4, "e-rfdn-x4", "above its start's Set5 31.90, BSD100 27.46 dB", 9.12e13,
         stages=(Stage(steps=2_000, patch=48, learning_rate=7e-4, **_LEARNING),), ema=0.0,
     ),
-    "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "above its start's Set5 31.58, BSD100 27.34 dB", 2.86e14),
+    "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "above its start's Set5 31.58, BSD100 27.34 dB", 1.43e14),
     "cpu-rfdn-mobile-x4": _continued(
-        "rfdn-mobile", 4, "rfdn-mobile-x4", "above its start's Set5 31.50, BSD100 27.33 dB", 1.71e14, stages=_MOBILE
+        "rfdn-mobile", 4, "rfdn-mobile-x4", "above its start's Set5 31.50, BSD100 27.33 dB", 8.55e13, stages=_MOBILE
     ),
     "cpu-rfdn-mobile-x2": _continued(
-        "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 1.60e14, stages=_MOBILE
+        "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 8.00e13, stages=_MOBILE
     ),
-    "cpu-rfdn-x2": _continued("rfdn", 2, "rfdn-x4", "not run yet", 2.77e14),
-    "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 2.09e14),
-    "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 2.13e14),
-    "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 2.81e14),
-    "cpu-rfdn-mobile-x3": _continued("rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 1.65e14, stages=_MOBILE),
+    "cpu-rfdn-x2": _continued("rfdn", 2, "rfdn-x4", "not run yet", 1.385e14),
+    "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14),
+    "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
+    "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 1.405e14),
+    "cpu-rfdn-mobile-x3": _continued("rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 8.25e13, stages=_MOBILE),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(
         **_GPU, expected="not known", mult_adds=6.73e16, variant="e-rfdn", scale=3, init_from="gpu-e-rfdn-x2"
