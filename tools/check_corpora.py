@@ -3,11 +3,12 @@
     python -m tools.check_corpora FOLDER          a corpus of images, damaged ones too (docs/robustness.md names some)
     python -m tools.check_corpora                 mutants that the check makes itself: images cut and with bytes flipped
     python -m tools.check_corpora --mutants 300   a few of them
+    python -m tools.check_corpora FOLDER --mutants 300      mutants of the folder's files
 
-Each file is upscaled alone; rfdn, keras_rfdn.prepare, keras_rfdn.evaluate and training's reader then take all of them
-in small folders, those that fail in halves until the file is found, and the folder as it is. Good are a result and one
-`error:` line with status 2; anything else is named, and the exit status is 1. Images above SMALL_PIXELS may take more
-than the limits.
+Weight files (WEIGHTS) are evaluated on an image. Each other file is upscaled alone; rfdn, keras_rfdn.prepare,
+keras_rfdn.evaluate and training's reader then take all of them in small folders, those that fail in halves until the
+file is found, and the folder as it is. Good are a result and one `error:` line with status 2; anything else is named,
+and the exit status is 1. Images above SMALL_PIXELS may take more than the limits.
 """
 
 import collections
@@ -37,6 +38,7 @@ from keras_rfdn.networks.config import SCALES
 with lazy_imports():
     from keras_rfdn.checkpoints import pretrained
     from keras_rfdn.data.images import image_files, pillow_limits
+    from keras_rfdn.data.sources import sample
     from keras_rfdn.data.streams import pipeline
     from keras_rfdn.imaging import image_formats
     from tools import check_corpora_mutants, check_corpora_runs
@@ -44,7 +46,9 @@ with lazy_imports():
 NETWORK = "rfdn-mobile-x2"  # the fastest
 SCALE, PATCH = 2, 4
 SMALL_PIXELS = 4_000_000
+WEIGHTS = (".h5", ".pth", ".pt", ".mat", ".pb", ".caffemodel", ".params", ".param", ".bin", ".tflite")  # suffixes
 TOGETHER = 32  # files of a small folder
+SIDE = 48  # pixels of the image that weights are evaluated on
 # What the calls need, and commands import lazily.
 NEEDED = (
     "keras_rfdn.evaluation.measurement", "keras_rfdn.evaluation.plots", "keras_rfdn.evaluation.reports",
@@ -59,7 +63,9 @@ class CheckCorporaConfig:
     """Check that every file of a folder gives a result or one error line, within limits of memory and time."""
 
     folder: str | None = simple_parsing.field(default=None, positional=True, nargs="?", metavar="FOLDER")
-    mutants: int | None = number(None, above=0)  # without FOLDER: so many of the check's own, by default all
+    mutants: int | None = number(
+        None, above=0
+    )  # how many, of FOLDER's files or the check's own; by default all of its own
     memory: float = number(2.0, above=0, most=1024)  # GiB that one process may take
     seconds: float = number(20.0, above=0, most=100_000)  # of the processor that one file may take
     jobs: int = number(os.cpu_count() or 1, above=0, most=MOST_THREADS)  # processes at a time
@@ -93,6 +99,10 @@ def main(config):
             if not folder.is_dir():
                 raise UserError(f"{folder} is not a folder; name one of images, or none for mutants")
             paths = sorted(path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts)
+            if config.mutants:
+                folder = scratch / "mutants"
+                folder.mkdir()
+                paths = check_corpora_mutants.write_of(paths, folder, config.mutants)
         else:
             folder = scratch / "mutants"
             folder.mkdir()
@@ -119,12 +129,20 @@ def check(folder, paths, scratch, config):
     pretrained.int8(NETWORK)  # its checksum, once
     limits = check_corpora_runs.Limits(int(config.memory * 2**30), config.seconds)
     numbers = iter(range(sys.maxsize))
-    calls = collections.deque(_alone(path, scratch / str(next(numbers)), limits) for path in paths)
-    for start in range(0, len(paths), TOGETHER):
-        files = paths[start : start + TOGETHER]
-        calls.extend(_together(kind, files, scratch / str(next(numbers)), limits) for kind in FOLDER_CALLS)
-    for kind in FOLDER_CALLS:
-        calls.append(_of_folder(kind, f"{kind}, whole", folder, paths, scratch / str(next(numbers)), limits))
+    weights = [path for path in paths if path.suffix in WEIGHTS]
+    calls = collections.deque()
+    if weights:
+        (scratch / "image").mkdir()
+        Image.fromarray(sample.dead_leaves(SIDE, seed=0)).save(scratch / "image/leaves.png")
+        calls.extend(_of_weights(path, scratch / "image", scratch / str(next(numbers)), limits) for path in weights)
+    images = [path for path in paths if path.suffix not in WEIGHTS]
+    calls.extend(_alone(path, scratch / str(next(numbers)), limits) for path in images)
+    for start in range(0, len(images), TOGETHER):
+        few = images[start : start + TOGETHER]
+        calls.extend(_together(kind, few, scratch / str(next(numbers)), limits) for kind in FOLDER_CALLS)
+    if images:
+        for kind in FOLDER_CALLS:
+            calls.append(_of_folder(kind, f"{kind}, whole", folder, images, scratch / str(next(numbers)), limits))
     outcomes = []
     tqdm.tqdm.monitor_interval = 0  # no thread, whose locks a fork could take over
     with track(None, "checking", total=len(calls), unit="runs") as bar:
@@ -188,6 +206,12 @@ def _upscale(path, target):
             raise
     with pillow_limits.taken_over(), Image.open(target) as image:  # what was written must be readable
         image.load()
+
+
+def _of_weights(path, image, scratch, limits):
+    named = path.with_suffix(".bin") if path.suffix == ".param" else path  # ncnn's network is two files
+    function = functools.partial(_run, evaluate.main, evaluate.EvaluateConfig, image, "--weights", named)
+    return check_corpora_runs.Call(("weights", (path,)), function, scratch, limits)
 
 
 FOLDER_CALLS = {

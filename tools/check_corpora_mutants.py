@@ -1,5 +1,6 @@
 """Mutation fuzzing: small images of all formats, cut at every byte, and with bytes flipped, by a fixed seed."""
 
+import glob
 import io
 import pathlib
 import struct
@@ -10,9 +11,11 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from keras_rfdn.data.sources import sample
+from keras_rfdn.data.system.errors import UserError
 
 SEED = 22
 FLIPPED = 2000  # mutants with bytes flipped
+ENDS = 2000  # bytes at each end of a large file
 SIZE = 20, 18  # pixels of a seed; PSNR and SSIM are measured on 15 a side and more
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 
@@ -103,35 +106,73 @@ def _psd(image):
     return header + struct.pack(">III", 0, 0, 0) + b"\0\0" + planes
 
 
-def mutants(seeds: dict[str, bytes], count: int | None = None) -> Iterator[tuple[str, bytes]]:
-    """Mutants of files: (name, content) each: every file cut at every byte, then FLIPPED with 1 to 4 bytes changed.
-
-    count: only so many of them, drawn by SEED; all by default. The same seeds give the same mutants.
-    """
-    rng = np.random.default_rng(SEED)
-    cuts = [(name, size) for name, content in seeds.items() for size in range(len(content))]
-    chosen = np.arange(len(cuts) + FLIPPED)
-    if count is not None and count < len(chosen):
-        chosen = np.sort(rng.choice(chosen, count, replace=False))
+def every(seeds: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Mutants of files: (name, content) each: every file cut at every byte, then FLIPPED with 1 to 4 bytes changed."""
+    for name, content in seeds.items():
+        for size in range(len(content)):
+            yield f"cut{size}_{name}", content[:size]
     names = list(seeds)
-    for number in map(int, chosen):
-        if number < len(cuts):
-            name, size = cuts[number]
-            yield f"cut{size}_{name}", seeds[name][:size]
-            continue
+    for number in range(FLIPPED):
         rng = np.random.default_rng((SEED, number))
         name = names[int(rng.integers(len(names)))]
-        content = bytearray(seeds[name])
-        for place in rng.integers(0, len(content), int(rng.integers(1, 5))):
-            content[place] ^= int(rng.integers(1, 256))
-        yield f"flip{number - len(cuts)}_{name}", bytes(content)
+        yield f"flip{number}_{name}", _flipped(seeds[name], rng)
+
+
+def drawn(seeds: dict[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
+    """So many mutants, half of them cut. In large files half of all places are in ENDS, where formats say the most.
+
+    The same seeds give the same mutants, as every's do.
+    """
+    names = list(seeds)
+    for number in range(count):
+        rng = np.random.default_rng((SEED, number))
+        name = names[int(rng.integers(len(names)))]
+        if number % 2:
+            yield f"flip{number}_{name}", _flipped(seeds[name], rng)
+        else:
+            size = _place(len(seeds[name]), rng)
+            yield f"cut{size}_{name}", seeds[name][:size]
+
+
+def _flipped(content, rng):
+    changed = bytearray(content)
+    for _ in range(int(rng.integers(1, 5))):
+        changed[_place(len(content), rng)] ^= int(rng.integers(1, 256))
+    return bytes(changed)
+
+
+def _place(size, rng):
+    if size > 4 * ENDS and rng.integers(2):
+        return int(rng.integers(-ENDS, ENDS)) % size
+    return int(rng.integers(size))
 
 
 def write(folder: pathlib.Path, count: int | None = None) -> list[pathlib.Path]:
-    """Write seeds and their mutants into a folder, as mutants gives them, and return their paths."""
+    """Write small images and their mutants into a folder, every one or so many drawn, and return their paths."""
     found = seeds()
     paths = []
-    for name, content in (*found.items(), *mutants(found, count)):
+    for name, content in (*found.items(), *(drawn(found, count) if count else every(found))):
         paths.append(folder / name)
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def write_of(sources: list[pathlib.Path], folder: pathlib.Path, count: int) -> list[pathlib.Path]:
+    """Write so many mutants of files, each in a folder of its own with what else has its stem, and return their paths.
+
+    Raises UserError where all files are empty.
+    """
+    found = {str(path): content for path in sources if (content := path.read_bytes())}
+    if not found:
+        raise UserError("there is no file to make mutants of; name a folder of images or weights")
+    paths = []
+    for number, (name, content) in enumerate(drawn(found, count)):
+        kind, source = name.split("_", 1)
+        source = pathlib.Path(source)
+        paths.append(folder / f"{number}_{kind}" / source.name)
+        paths[-1].parent.mkdir()
+        for other in source.parent.glob(f"{glob.escape(source.stem)}.*"):
+            if other != source:
+                (paths[-1].parent / other.name).symlink_to(other.resolve())
         paths[-1].write_bytes(content)
     return paths

@@ -1,11 +1,14 @@
 """The check itself, as a developer starts it: a process without threads, from which it forks."""
 
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from PIL import Image
+
+from keras_rfdn.checkpoints import pretrained
 
 
 def check(root, *words):
@@ -30,6 +33,18 @@ def test_an_offender_is_found_and_named(root, tmp_path):
     assert done.returncode == 1
     assert f"over memory: rfdn FILE: {tmp_path}/a.png: " in done.stdout
     assert [path.name for path in (tmp_path / "keep").iterdir()] == ["a.png"]
+
+
+def test_mutants_of_weight_files(root, tmp_path):
+    for name in ("rfdn-mobile-x2.h5", "rfdn-mobile-x2_int8.tflite"):
+        shutil.copy(pretrained.FOLDER / name, tmp_path)
+    done = check(root, tmp_path, "--mutants", 8)
+    assert done.returncode == 0, done.stdout
+    assert "rfdn FILE" not in done.stdout
+    (results, errors, *others) = map(int, re.search(r"^weights +(.*)$", done.stdout, re.MULTILINE)[1].split())
+    assert results + errors == 8
+    assert errors >= 4  # those cut
+    assert not any(others)
 
 
 def test_no_folder(root):
