@@ -20,6 +20,7 @@ from PIL import Image
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, number
 from keras_rfdn.cli.lazy import lazy_imports
+from keras_rfdn.data.images.patches import center_crop
 from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.data.system.progress import track
@@ -103,9 +104,7 @@ def _lr_image(hr_path, lr_path, scale, largest):
 
 def _middle(image, most, multiple):
     """The middle of an image: sides of at most `most` pixels, and multiples of `multiple`."""
-    height, width = (min(size, most) // multiple * multiple for size in image.shape[:2])
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    return center_crop(image, *(min(size, most) // multiple * multiple for size in image.shape[:2]))
 
 
 def _claim(folder, facts):

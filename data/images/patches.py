@@ -16,10 +16,17 @@ def crop(
     return lr[top : top + lr_patch, left : left + lr_patch], hr[y : y + size, x : x + size]
 
 
-def middle(lr: np.ndarray, hr: np.ndarray, *, lr_patch: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """Paired crop of the middle of both images, as crop gives it; lr is at least lr_patch pixels a side."""
+def center_crop_pair(lr: np.ndarray, hr: np.ndarray, *, lr_patch: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Paired crop, as crop gives it, of the middle of both images; lr is at least lr_patch pixels a side."""
     top, left = ((size - lr_patch) // 2 for size in lr.shape[:2])
     return crop(lr, hr, top=top, left=left, lr_patch=lr_patch, scale=scale)
+
+
+def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of a [h, w, c] image, as a view: at most height and width pixels."""
+    height, width = min(height, image.shape[0]), min(width, image.shape[1])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
 
 
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:

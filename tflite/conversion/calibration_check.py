@@ -58,7 +58,7 @@ def check(file, upscale, pairs, *, scale: int, strict: bool = False) -> Calibrat
     raises UserError.
     """
     photographs = [
-        (name, *patches.middle(lr, hr, lr_patch=calibration.PATCH, scale=scale))
+        (name, *patches.center_crop_pair(lr, hr, lr_patch=calibration.PATCH, scale=scale))
         for name, lr, hr in sample.SamplePairs(sample.PHOTOGRAPHS, 0, scale)
     ]
     _, lrs, hrs = zip(*photographs, strict=True)

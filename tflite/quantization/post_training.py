@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_rfdn.data.images.patches import center_crop
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks.config import SMALLEST_INPUT
 from keras_rfdn.tflite.quantization import graph, im2col_skip, splitting
@@ -69,12 +70,11 @@ def _within_bounds(model, images):
     sized = graph.rebuild(model, graph.copy, input_shape=(1, side, side, 3))
     elements = sum(np.prod(x.shape) for layer in sized.layers for x in tf.nest.flatten(layer.output)) / side**2
     shrink = min(1.0, (ELEMENTS / elements) ** 0.5)
-    return [_middle(image, *(max(SMALLEST_INPUT, int(shrink * size)) for size in image.shape[:2])) for image in images]
 
+    def smaller(size):
+        return max(SMALLEST_INPUT, int(shrink * size))
 
-def _middle(image, height, width):
-    top, left = ((have - wanted) // 2 for have, wanted in zip(image.shape[:2], (height, width), strict=True))
-    return image[max(0, top) :][:height, max(0, left) :][:, :width]
+    return [center_crop(image, *map(smaller, image.shape[:2])) for image in images]
 
 
 def names_to_split(model: keras.Model, images: Iterable[np.ndarray]) -> list[str]:

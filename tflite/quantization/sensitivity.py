@@ -140,4 +140,4 @@ def _is_measurable(pair):
 
 def _middle(lr, hr, scale):
     """The middle of an image, SIDE LR pixels a side."""
-    return patches.middle(lr, hr, lr_patch=SIDE, scale=scale)
+    return patches.center_crop_pair(lr, hr, lr_patch=SIDE, scale=scale)

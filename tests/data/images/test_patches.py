@@ -36,3 +36,9 @@ def test_a_copy_is_the_view(rng, orientation):
     target = np.zeros_like(view)
     patches.copy_oriented(target, image, orientation)
     np.testing.assert_array_equal(target, view)
+
+
+def test_center_crop_is_the_middle_and_never_larger_than_the_image(rng):
+    image = rng.integers(0, 256, (9, 6, 3), np.uint8)
+    np.testing.assert_array_equal(patches.center_crop(image, 4, 100), image[2:6])
+    np.testing.assert_array_equal(patches.center_crop(image, 100, 3), image[:, 1:4])
