@@ -72,14 +72,15 @@ def card(name, run, report, about, *, picture=None):
     summary, settings, tuning = (read(run / file) for file in ("summary.json", "config.json", f"{QAT}/config.json"))
     by_bicubic, by_float, by_int8 = report.results
     losses = ", ".join(f"{by_float.sets[s].psnr - by_int8.sets[s].psnr:.3f} dB on {s}" for s in by_float.sets)
-    settings = {**settings, "recipe": _recipe(settings)}
     stages = ", then ".join(
         f"{stage.steps:,} updates of {stage.batch} patches of {stage.patch}x{stage.patch} LR pixels"
         for stage in _stages(settings)
     )
+    row = settings["recipe"] and recipes.recipe(settings["recipe"])
+    mean = "the mean of those that it starts from and " if row and row.mean_with_start else ""
     choice = _origin(settings["recipe"]) + (
-        f"The weights are those of update {summary['best_step']:,} of {summary['steps']:,}, the best on validation: "
-        f"{summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
+        f"The weights are {mean}those of update {summary['best_step']:,} of {summary['steps']:,}, the best on "
+        f"validation: {summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
     )
     validation = f"Validation: {settings['valid_images']} images of {_basename(settings['valid'] or settings['data'])}."
     text = CARD.format(
@@ -168,17 +169,6 @@ def read(path):
     if not path.is_file():
         raise UserError(f"no {path.name} in {path.parent}; need the workdir of a finished run")
     return json.loads(path.read_text())
-
-
-def _recipe(settings):
-    """Name of the recipe that a run follows, by --recipe or by flags that say the same as one of a single stage."""
-    if settings["recipe"]:
-        return settings["recipe"]
-    for name, row in recipes.RECIPES.items():
-        pinned = row.init_sha256 and pathlib.Path(settings["init"] or "").stem == row.init_from
-        if pinned and len(row.stages) == 1 and all(settings[key] == value for key, value in row.settings().items()):
-            return name
-    return None
 
 
 def _origin(name):

@@ -58,6 +58,8 @@ class Recipe:
     init_sha256: str | None = None  # of pretrained weights: which release of them; None: init_from is a recipe
     ema: float = 0.0  # decay of the moving average of weights that is validated and kept; 0: the weights themselves
     clip_norm: float = 0.0  # largest norm of all gradients together; 0: not clipped
+    # whether tools/reproduce.py averages the best weights with those that it starts from (Wortsman et al. 2022)
+    mean_with_start: bool = False
 
     @property
     def steps(self) -> int:
@@ -88,11 +90,11 @@ _START = {
 }  # weights: SHA-256 of their release of 2026-11-26
 
 
-def _continued(variant, scale, start, expected, mult_adds, stages=_GROWING, ema=0.999):
+def _continued(variant, scale, start, expected, mult_adds, stages=_GROWING, ema=0.999, mean_with_start=False):
     return Recipe(
         source="docs/training.md", data="801 photographs, HR by LKDN's self-ensemble", expected=expected,
         mult_adds=mult_adds, variant=variant, scale=scale, stages=stages, optimizer="muon", init_from=start,
-        init_sha256=_START[start], ema=ema,
+        init_sha256=_START[start], ema=ema, mean_with_start=mean_with_start,
     )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ RECIPES = {
     # In the order in which tools/reproduce.py runs them.
     "cpu-e-rfdn-x4": _continued(
         "e-rfdn", 4, "e-rfdn-x4", "above its start's Set5 31.90, BSD100 27.46 dB", 9.12e13,
-        stages=(Stage(steps=2_000, patch=48, learning_rate=7e-4, **_LEARNING),), ema=0.0,
+        stages=(Stage(steps=2_000, patch=48, learning_rate=7e-4, **_LEARNING),), ema=0.0, mean_with_start=True,
     ),
     "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "above its start's Set5 31.58, BSD100 27.34 dB", 1.43e14),
     "cpu-rfdn-mobile-x4": _continued(

@@ -89,6 +89,18 @@ def test_a_stopped_reproduction_ends_as_one_that_never_was(shared, tmp_path, mon
     assert run(shared, tmp_path / "stopped") == resumed
 
 
+@pytest.mark.slow
+def test_the_mean_with_the_start_is_made_of_a_finished_run(shared, tmp_path, monkeypatch):
+    run(shared, tmp_path)
+    assert not (tmp_path / "tiny" / reproduce.MEAN).exists()
+    row = dataclasses.replace(recipes.recipe("tiny"), mean_with_start=True)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", row)
+    run(shared, tmp_path)
+    paths = reproduce.start(row, tmp_path), tmp_path / "tiny" / reproduce.MEAN, tmp_path / "tiny"
+    for begin, mean, end in zip(*(checkpoint.load(path)[0].get_weights() for path in paths), strict=True):
+        np.testing.assert_allclose(mean, (begin + end) / 2, atol=1e-6)
+
+
 def test_the_pairs_are_the_middles_of_all_images(shared, tmp_path):
     assert run(shared, tmp_path / "work", pairs_only=True) == {}
     pairs = tmp_path / "work/pairs_x2"
