@@ -92,9 +92,7 @@ def card(name, run, report, about, *, picture=None):
         int8_sha256=by_int8.sha256,
         about=_paragraph(f"{about.strip()} {validation}"),
         stages=stages,
-        command=" \\\n        ".join(
-            textwrap.wrap(command_line("-m keras_rfdn.train", train.TrainConfig(), settings), 110)
-        ),
+        command=" \\\n        ".join(textwrap.wrap(_command(settings), 110)),
         choice=_paragraph(f"{choice} {_int8(name, tuning, workdir.records(run / QAT))}"),
         losses=losses,
         table=scores_table(by_bicubic, by_float, by_int8, report.scale),
@@ -153,8 +151,7 @@ def command_line(program, defaults, settings):
     """
     decided = set(INCIDENTAL)
     if settings.get("recipe"):
-        row = recipes.recipe(settings["recipe"])
-        decided |= row.settings().keys() | ({"init"} if row.init_sha256 else set())
+        decided |= recipes.recipe(settings["recipe"]).settings().keys()
     words = ["python", program]
     for field in dataclasses.fields(defaults):
         value = settings.get(field.name, getattr(defaults, field.name))
@@ -171,15 +168,20 @@ def read(path):
     return json.loads(path.read_text())
 
 
+def _command(settings):
+    """The command that makes these weights again: all of it where a recipe pins what they start from."""
+    name = settings["recipe"]
+    if name and recipes.recipe(name).init_sha256:
+        return f"python -m tools.reproduce SHARED --only {name}"
+    return command_line("-m keras_rfdn.train", train.TrainConfig(), settings)
+
+
 def _origin(name):
-    """What a recipe starts from, in a sentence or two."""
+    """What a recipe starts from, in a sentence."""
     row = name and recipes.recipe(name)
     if not row or not row.init_sha256:
         return ""
-    return (
-        f"It starts from an earlier release of `{row.init_from}.h5`, SHA-256 `{row.init_sha256}`. `python -m "
-        f"tools.reproduce SHARED --only {name}` makes the data, too, and runs this. "
-    )
+    return f"It starts from an earlier release of `{row.init_from}.h5`, SHA-256 `{row.init_sha256}`. "
 
 
 def _stages(settings):
