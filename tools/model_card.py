@@ -72,10 +72,9 @@ def card(name, run, report, about, *, picture=None):
     summary, settings, tuning = (read(run / file) for file in ("summary.json", "config.json", f"{QAT}/config.json"))
     by_bicubic, by_float, by_int8 = report.results
     losses = ", ".join(f"{by_float.sets[s].psnr - by_int8.sets[s].psnr:.3f} dB on {s}" for s in by_float.sets)
-    stages = ", then ".join(
-        f"{stage.steps:,} updates of {stage.batch} patches of {stage.patch}x{stage.patch} LR pixels"
-        for stage in _stages(settings)
-    )
+    first, *others = _stages(settings)
+    stages = f"{first.steps:,} updates of {first.batch} patches of {first.patch}x{first.patch} LR pixels"
+    stages += "".join(f", then {stage.steps:,} of {stage.batch} of {stage.patch}x{stage.patch}" for stage in others)
     row = settings["recipe"] and recipes.recipe(settings["recipe"])
     mean = "the mean of those that it starts from and " if row and row.mean_with_start else ""
     choice = _origin(settings["recipe"]) + (

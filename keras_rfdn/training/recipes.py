@@ -88,13 +88,18 @@ _START = {
     "rfdn-mobile-x4": "16a8fdde2a7ecf6e4c43aa9a89820a638dd768da8e1dc15e257c3f32d7ab8f56",
     "rfdn-x4": "f2be3e9d7ed33b5d8b7e24f30e9455ce3d8ddbd143ffacf2af9b235363dc3ac9",
 }  # weights: SHA-256 of their release of 2026-11-26
+_LATER = _START | {
+    "rfdn-x4": "b3e9397a78f3be05d5df8fcac83f1082c559614c99bc3d9b1c95cc5d963d87eb",
+}  # and of 2026-11-28: what cpu-rfdn-x4 made
 
 
-def _continued(variant, scale, start, expected, mult_adds, stages=_GROWING, ema=0.999, mean_with_start=False):
+def _continued(
+    variant, scale, start, expected, mult_adds, stages=_GROWING, ema=0.999, mean_with_start=False, release=_START
+):
     return Recipe(
         source="docs/training.md", data="801 photographs, HR by LKDN's self-ensemble", expected=expected,
         mult_adds=mult_adds, variant=variant, scale=scale, stages=stages, optimizer="muon", init_from=start,
-        init_sha256=_START[start], ema=ema, mean_with_start=mean_with_start,
+        init_sha256=release[start], ema=ema, mean_with_start=mean_with_start,
     )  # fmt: skip
 
 
@@ -146,20 +151,20 @@ RECIPES = {
     ),
     # In the order in which tools/reproduce.py runs them.
     "cpu-e-rfdn-x4": _continued(
-        "e-rfdn", 4, "e-rfdn-x4", "above its start's Set5 31.90, BSD100 27.46 dB", 9.12e13,
+        "e-rfdn", 4, "e-rfdn-x4", "Set5 31.92, BSD100 27.48 dB (31.90, 27.46 before)", 9.12e13,
         stages=(Stage(steps=2_000, patch=48, learning_rate=7e-4, **_LEARNING),), ema=0.0, mean_with_start=True,
     ),
-    "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "above its start's Set5 31.58, BSD100 27.34 dB", 1.43e14),
+    "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "Set5 31.68, BSD100 27.37 dB (31.58, 27.34 before)", 1.43e14),
     "cpu-rfdn-mobile-x4": _continued(
         "rfdn-mobile", 4, "rfdn-mobile-x4", "above its start's Set5 31.50, BSD100 27.33 dB", 8.55e13, stages=_MOBILE
     ),
     "cpu-rfdn-mobile-x2": _continued(
         "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 8.00e13, stages=_MOBILE
     ),
-    "cpu-rfdn-x2": _continued("rfdn", 2, "rfdn-x4", "not run yet", 1.385e14),
+    "cpu-rfdn-x2": _continued("rfdn", 2, "rfdn-x4", "not run yet", 1.385e14, release=_LATER),
     "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14),
     "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
-    "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 1.405e14),
+    "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 1.405e14, release=_LATER),
     "cpu-rfdn-mobile-x3": _continued("rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 8.25e13, stages=_MOBILE),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(
