@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import textwrap
 
 from keras_rfdn import train
@@ -16,6 +17,7 @@ QAT = "qat"  # folder in a run: the workdir of its fine-tuning for int8
 INCIDENTAL = {"workdir", "out", "cache", "save_minutes", "strategy"}
 
 MOST_LINES = 60  # of a card
+NO_BREAK = "\xa0"  # a space at which textwrap does not break
 
 CARD = """---
 license: mit
@@ -190,7 +192,9 @@ def _stages(settings):
 
 
 def _paragraph(text):
-    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
+    """Text in lines; commands, in backticks, stay whole."""
+    whole = re.sub("`[^`]*`", lambda code: code[0].replace(" ", NO_BREAK), text)
+    return textwrap.fill(whole, 118, break_long_words=False, break_on_hyphens=False).replace(NO_BREAK, " ")
 
 
 def _basename(value):

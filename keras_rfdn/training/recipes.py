@@ -89,8 +89,9 @@ _START = {
     "rfdn-x4": "f2be3e9d7ed33b5d8b7e24f30e9455ce3d8ddbd143ffacf2af9b235363dc3ac9",
 }  # weights: SHA-256 of their release of 2026-11-26
 _LATER = _START | {
+    "rfdn-mobile-x4": "cbd295e960b0699b709b3f8f5fb26b839c19d6e5723ccd020e39367382e241a0",
     "rfdn-x4": "b3e9397a78f3be05d5df8fcac83f1082c559614c99bc3d9b1c95cc5d963d87eb",
-}  # and of 2026-11-28: what cpu-rfdn-x4 made
+}  # and of 2026-11-28, by recipes below
 
 
 def _continued(
@@ -156,7 +157,7 @@ RECIPES = {
     ),
     "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "Set5 31.68, BSD100 27.37 dB (31.58, 27.34 before)", 1.43e14),
     "cpu-rfdn-mobile-x4": _continued(
-        "rfdn-mobile", 4, "rfdn-mobile-x4", "above its start's Set5 31.50, BSD100 27.33 dB", 8.55e13, stages=_MOBILE
+        "rfdn-mobile", 4, "rfdn-mobile-x4", "Set5 31.56, BSD100 27.36 dB (31.50, 27.33 before)", 8.55e13, stages=_MOBILE
     ),
     "cpu-rfdn-mobile-x2": _continued(
         "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 8.00e13, stages=_MOBILE
@@ -165,7 +166,9 @@ RECIPES = {
     "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14),
     "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
     "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 1.405e14, release=_LATER),
-    "cpu-rfdn-mobile-x3": _continued("rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 8.25e13, stages=_MOBILE),
+    "cpu-rfdn-mobile-x3": _continued(
+        "rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 8.25e13, stages=_MOBILE, release=_LATER
+    ),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(
         **_GPU, expected="not known", mult_adds=6.73e16, variant="e-rfdn", scale=3, init_from="gpu-e-rfdn-x2"
