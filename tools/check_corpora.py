@@ -63,9 +63,8 @@ class CheckCorporaConfig:
     """Check that every file of a folder gives a result or one error line, within limits of memory and time."""
 
     folder: str | None = simple_parsing.field(default=None, positional=True, nargs="?", metavar="FOLDER")
-    mutants: int | None = number(
-        None, above=0
-    )  # how many, of FOLDER's files or the check's own; by default all of its own
+    # how many mutants, of FOLDER's files or the check's own; by default all of its own and none of FOLDER's
+    mutants: int | None = number(None, above=0)
     memory: float = number(2.0, above=0, most=1024)  # GiB that one process may take
     seconds: float = number(20.0, above=0, most=100_000)  # of the processor that one file may take
     jobs: int = number(os.cpu_count() or 1, above=0, most=MOST_THREADS)  # processes at a time

@@ -74,12 +74,12 @@ def card(name, run, report, about, *, picture=None):
     summary, settings, tuning = (read(run / file) for file in ("summary.json", "config.json", f"{QAT}/config.json"))
     by_bicubic, by_float, by_int8 = report.results
     losses = ", ".join(f"{by_float.sets[s].psnr - by_int8.sets[s].psnr:.3f} dB on {s}" for s in by_float.sets)
-    first, *others = _stages(settings)
+    row = recipes.recipe(settings["recipe"]) if settings["recipe"] else None
+    first, *others = row.stages if row else (recipes.Stage(**{f: settings[f] for f in recipes.STAGE_FIELDS}),)
     stages = f"{first.steps:,} updates of {first.batch} patches of {first.patch}x{first.patch} LR pixels"
     stages += "".join(f", then {stage.steps:,} of {stage.batch} of {stage.patch}x{stage.patch}" for stage in others)
-    row = settings["recipe"] and recipes.recipe(settings["recipe"])
     mean = "the mean of those that it starts from and " if row and row.mean_with_start else ""
-    choice = _origin(settings["recipe"]) + (
+    choice = _origin(row) + (
         f"The weights are {mean}those of update {summary['best_step']:,} of {summary['steps']:,}, the best on "
         f"validation: {summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
     )
@@ -93,7 +93,7 @@ def card(name, run, report, about, *, picture=None):
         int8_sha256=by_int8.sha256,
         about=_paragraph(f"{about.strip()} {validation}"),
         stages=stages,
-        command=" \\\n        ".join(textwrap.wrap(_command(settings), 110)),
+        command=" \\\n        ".join(textwrap.wrap(_command(row, settings), 110)),
         choice=_paragraph(f"{choice} {_int8(name, tuning, workdir.records(run / QAT))}"),
         losses=losses,
         table=scores_table(by_bicubic, by_float, by_int8, report.scale),
@@ -169,26 +169,18 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def _command(settings):
+def _command(row, settings):
     """The command that makes these weights again: all of it where a recipe pins what they start from."""
-    name = settings["recipe"]
-    if name and recipes.recipe(name).init_sha256:
-        return f"python -m tools.reproduce SHARED --only {name}"
+    if row and row.init_sha256:
+        return f"python -m tools.reproduce SHARED --only {settings['recipe']}"
     return command_line("-m keras_rfdn.train", train.TrainConfig(), settings)
 
 
-def _origin(name):
-    """What a recipe starts from, in a sentence."""
-    row = name and recipes.recipe(name)
+def _origin(row):
+    """What a recipe starts from, in a sentence; empty where it pins nothing."""
     if not row or not row.init_sha256:
         return ""
     return f"It starts from an earlier release of `{row.init_from}.h5`, SHA-256 `{row.init_sha256}`. "
-
-
-def _stages(settings):
-    if settings["recipe"]:
-        return recipes.recipe(settings["recipe"]).stages
-    return (recipes.Stage(**{field: settings[field] for field in recipes.STAGE_FIELDS}),)
 
 
 def _paragraph(text):

@@ -88,7 +88,7 @@ _START = {
     "rfdn-mobile-x4": "16a8fdde2a7ecf6e4c43aa9a89820a638dd768da8e1dc15e257c3f32d7ab8f56",
     "rfdn-x4": "f2be3e9d7ed33b5d8b7e24f30e9455ce3d8ddbd143ffacf2af9b235363dc3ac9",
 }  # weights: SHA-256 of their release of 2026-11-26
-_LATER = _START | {
+_LATER = {
     "rfdn-mobile-x4": "cbd295e960b0699b709b3f8f5fb26b839c19d6e5723ccd020e39367382e241a0",
     "rfdn-x4": "b3e9397a78f3be05d5df8fcac83f1082c559614c99bc3d9b1c95cc5d963d87eb",
 }  # and of 2026-11-28, by recipes below
