@@ -34,7 +34,7 @@ IMAGES = pathlib.Path(__file__).with_name("training_images.tsv")  # with where e
 TEACHER = "weights/lkdn/LKDN_x{scale}.pth"
 VALID, VALID_IMAGES = "data/valid/DIV2K100_crops", 100
 MEAN = "mean.h5"  # in a workdir: the mean that a recipe asks for
-LARGEST = {2: 128, 3: 128, 4: 256}  # LR pixels a side that the teacher is shown
+LARGEST = {2: 96, 3: 96, 4: 256}  # LR pixels a side that the teacher is shown
 
 
 @dataclasses.dataclass(frozen=True)
