@@ -8,8 +8,26 @@ COEFFICIENTS, ROUNDS = (3.4445, -4.7750, 2.0315), 5
 RMS = 0.2  # root mean square of an update at learning rate 1, about Adam's (arXiv 2502.16982, section 2.2)
 
 
+class _AverageFromUpdates:
+    """Moving average of what updates made of the weights, without the weights before the first: Keras begins with
+    those, and of a layer that began at random a decay of 0.999 keeps 8 % after 2,500 updates. As Adam's moments it is
+    divided by what the updates weigh together (Kingma and Ba 2015, section 3).
+    """
+
+    def _update_model_variables_moving_average(self, var_list):
+        momentum, before = self.ema_momentum, tf.cast(self.iterations, tf.float64)  # updates before this one
+        self.ema_momentum = tf.cast(momentum * (1 - momentum**before) / (1 - momentum ** (before + 1)), tf.float32)
+        super()._update_model_variables_moving_average(var_list)
+        self.ema_momentum = momentum
+
+
 @keras.saving.register_keras_serializable("keras_rfdn")
-class Muon(keras.optimizers.Adam):
+class Adam(_AverageFromUpdates, keras.optimizers.Adam):
+    """Keras's Adam with this module's moving average."""
+
+
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Muon(_AverageFromUpdates, keras.optimizers.Adam):
     """Muon for the kernels of convolutions, Adam for biases and for kernels on an image's three channels.
 
     A kernel [h, w, in, out] is taken as the matrix [h * w * in, out]. Its update is Nesterov's momentum with all
@@ -54,4 +72,4 @@ def orthogonal(matrix: tf.Tensor) -> tf.Tensor:
     return tf.transpose(x) if tall else x
 
 
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "muon": Muon}
+OPTIMIZERS = {"adam": Adam, "muon": Muon}

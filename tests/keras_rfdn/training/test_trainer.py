@@ -119,12 +119,15 @@ def test_state_is_restored_whole(make, batch):
     assert same(again.weights(), trainer.weights())
 
 
-def test_moving_average_by_hand(make, batch, tmp_path):
-    trainer = make(ema=0.75)
-    average = weights_of(trainer)
+@pytest.mark.parametrize("optimizer", recipes.OPTIMIZERS)
+def test_moving_average_by_hand(make, batch, tmp_path, optimizer):
+    trainer = make(ema=0.75, optimizer=optimizer)
+    weights = []
     for _ in range(5):
         trainer.update(batch, 0)
-        average = [0.75 * a + 0.25 * w for a, w in zip(average, trainer.model.get_weights(), strict=True)]
+        weights.append(weights_of(trainer))
+    shares = 0.75 ** np.arange(4, -1, -1)  # of the updates, oldest first; what was before them has no share
+    average = [np.average(values, axis=0, weights=shares) for values in zip(*weights, strict=True)]
     for ours, expected in zip(trainer.weights(), average, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
     trainer.save()
