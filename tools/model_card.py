@@ -180,7 +180,7 @@ def _origin(row):
     """What a recipe starts from, in a sentence; empty where it pins nothing."""
     if not row or not row.init_sha256:
         return ""
-    return f"It starts from an earlier release of `{row.init_from}.h5`, SHA-256 `{row.init_sha256}`. "
+    return f"It starts from the release of `{row.init_from}.h5` with SHA-256 `{row.init_sha256}`. "
 
 
 def _paragraph(text):

@@ -178,7 +178,8 @@ RECIPES = {
     "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
     "cpu-rfdn-x3": _continued("rfdn", 3, "rfdn-x4", "not run yet", 9.80e13, stages=_MOVED, release=_LATER),
     "cpu-rfdn-mobile-x3": _continued(
-        "rfdn-mobile", 3, "rfdn-mobile-x4", "not run yet", 5.76e13, stages=_twice(_MOVED), release=_LATER
+        "rfdn-mobile", 3, "rfdn-mobile-x4", "Set5 33.72, BSD100 28.87 dB", 5.76e13,
+        stages=_twice(_MOVED), release=_LATER,
     ),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(

@@ -16,7 +16,7 @@ from keras_rfdn.tflite import qat
 from keras_rfdn.training import recipes
 from tools import model_card
 
-NAMES = ["e-rfdn-x2", "e-rfdn-x3", "e-rfdn-x4", "rfdn-mobile-x2", "rfdn-mobile-x4", "rfdn-x4"]
+NAMES = ["e-rfdn-x2", "e-rfdn-x3", "e-rfdn-x4", "rfdn-mobile-x2", "rfdn-mobile-x3", "rfdn-mobile-x4", "rfdn-x4"]
 SETS = ("Set5", "Set14", "B100")
 
 
@@ -98,7 +98,7 @@ def test_a_card_prints_its_recipe(run):
     text = " ".join(card.split())
     assert "hours: python -m tools.reproduce SHARED --only cpu-e-rfdn-x4 It starts" in text
     assert "2,000 updates of 16 patches of 48x48 LR pixels by this project's trainer" in text
-    assert f"from an earlier release of `e-rfdn-x4.h5`, SHA-256 `{row.init_sha256}`" in text
+    assert f"from the release of `e-rfdn-x4.h5` with SHA-256 `{row.init_sha256}`" in text
     assert "The weights are the mean of those that it starts from and those of update" in text
 
 
