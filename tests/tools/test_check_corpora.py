@@ -4,11 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 from PIL import Image
 
 from keras_rfdn.checkpoints import pretrained
+from tools import check_corpora, check_corpora_runs
 
 
 def check(root, *words):
@@ -33,6 +35,14 @@ def test_an_offender_is_found_and_named(root, tmp_path):
     assert done.returncode == 1
     assert f"over memory: rfdn FILE: {tmp_path}/a.png: " in done.stdout
     assert [path.name for path in (tmp_path / "keep").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(("side", "bad"), [(8, True), (1001, False)])
+def test_every_page_counts_to_a_small_image(tmp_path, side, bad):
+    first, second = Image.new("L", (8, 8)), Image.new("L", (side, 1000))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    call = types.SimpleNamespace(name=("rfdn FILE", [tmp_path / "a.tif"]))
+    assert check_corpora.is_bad(types.SimpleNamespace(call=call, kind=check_corpora_runs.TIME)) == bad
 
 
 def test_mutants_of_weight_files(root, tmp_path):
