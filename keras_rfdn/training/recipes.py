@@ -173,7 +173,9 @@ RECIPES = {
         "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 8.00e13,
         stages=_twice(_GROWING),
     ),
-    "cpu-rfdn-x2": _continued("rfdn", 2, "rfdn-x4", "not run yet", 9.66e13, stages=_MOVED, release=_LATER),
+    "cpu-rfdn-x2": _continued(
+        "rfdn", 2, "rfdn-x4", "Set5 37.47, BSD100 31.86 dB", 9.66e13, stages=_MOVED, release=_LATER
+    ),
     "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14),
     "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
     "cpu-rfdn-x3": _continued(

@@ -16,7 +16,7 @@ from keras_rfdn.tflite import qat
 from keras_rfdn.training import recipes
 from tools import model_card
 
-NAMES = ["e-rfdn-x2", "e-rfdn-x3", "e-rfdn-x4", "rfdn-mobile-x2", "rfdn-mobile-x3", "rfdn-mobile-x4", "rfdn-x3", "rfdn-x4"]
+NAMES = [f"{network}-x{scale}" for network in ("e-rfdn", "rfdn-mobile", "rfdn") for scale in (2, 3, 4)]
 SETS = ("Set5", "Set14", "B100")
 
 
