@@ -92,7 +92,7 @@ def load(config):
 def main(config):
     """Prints a table and the offenders, and returns the outcomes as a list of check_corpora_runs.Ended."""
     check_fields(config)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         scratch = pathlib.Path(scratch)
         if config.folder:
             folder = pathlib.Path(config.folder)
