@@ -8,10 +8,13 @@ COEFFICIENTS, ROUNDS = (3.4445, -4.7750, 2.0315), 5
 RMS = 0.2  # root mean square of an update at learning rate 1, about Adam's (arXiv 2502.16982, section 2.2)
 
 
-class _AverageFromUpdates:
-    """Moving average of what updates made of the weights, without the weights before the first: Keras begins with
-    those, and of a layer that began at random a decay of 0.999 keeps 8 % after 2,500 updates. As Adam's moments it is
-    divided by what the updates weigh together (Kingma and Ba 2015, section 3).
+@keras.saving.register_keras_serializable("keras_rfdn")
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam, but the moving average of the weights is of what updates made of them.
+
+    Keras's begins with the weights before the first update, and of a layer that began at random a decay of 0.999 keeps
+    8 % after 2,500 updates. Here it is divided, as Adam's moments are, by what the updates weigh together (Kingma and
+    Ba 2015, section 3).
     """
 
     def _update_model_variables_moving_average(self, var_list):
@@ -22,12 +25,7 @@ class _AverageFromUpdates:
 
 
 @keras.saving.register_keras_serializable("keras_rfdn")
-class Adam(_AverageFromUpdates, keras.optimizers.Adam):
-    """Keras's Adam with this module's moving average."""
-
-
-@keras.saving.register_keras_serializable("keras_rfdn")
-class Muon(_AverageFromUpdates, keras.optimizers.Adam):
+class Muon(Adam):
     """Muon for the kernels of convolutions, Adam for biases and for kernels on an image's three channels.
 
     A kernel [h, w, in, out] is taken as the matrix [h * w * in, out]. Its update is Nesterov's momentum with all

@@ -75,20 +75,6 @@ class Recipe:
 # cores. tools/reproduce.py makes the data and runs these rows; docs/training.md has the numbers behind them. A patch
 # that grows, a cosine to 0 in each stage, and the average of some thousand updates.
 _LEARNING = {"batch": 16, "schedule": "cosine", "warmup": 100, "loss": "l2"}
-_GROWING = (
-    Stage(steps=2_000, patch=32, learning_rate=1.5e-3, **_LEARNING),
-    Stage(steps=1_500, patch=48, learning_rate=7e-4, **_LEARNING),
-)
-_MOVED = (  # fewer updates where it starts from weights of another scale that such a recipe made
-    dataclasses.replace(_GROWING[0], steps=1_500),
-    dataclasses.replace(_GROWING[1], steps=1_000),
-)
-
-
-def _twice(stages):
-    return tuple(dataclasses.replace(stage, steps=2 * stage.steps) for stage in stages)
-
-
 _START = {
     "e-rfdn-x2": "72d1160c3a9229fbe769d3a7820afd62ad26934b949e6b72cbda6d95dc24d437",
     "e-rfdn-x3": "dcc63b63f5c4f3babefcd7da9bd7c764c10a46d4e7daba6b0bdf7b9b2905941e",
@@ -103,9 +89,15 @@ _LATER = {
 }  # and of 2026-11-28, by recipes below
 
 
-def _continued(
-    variant, scale, start, expected, mult_adds, stages=_GROWING, ema=0.999, mean_with_start=False, release=_START
-):
+def _growing(first, second):
+    """Stages of so many updates."""
+    return (
+        Stage(steps=first, patch=32, learning_rate=1.5e-3, **_LEARNING),
+        Stage(steps=second, patch=48, learning_rate=7e-4, **_LEARNING),
+    )
+
+
+def _continued(variant, scale, start, expected, mult_adds, stages, ema=0.999, mean_with_start=False, release=_START):
     return Recipe(
         source="docs/training.md", data="801 photographs, HR by LKDN's self-ensemble", expected=expected,
         mult_adds=mult_adds, variant=variant, scale=scale, stages=stages, optimizer="muon", init_from=start,
@@ -164,26 +156,32 @@ RECIPES = {
         "e-rfdn", 4, "e-rfdn-x4", "Set5 31.92, BSD100 27.48 dB (31.90, 27.46 before)", 9.12e13,
         stages=(Stage(steps=2_000, patch=48, learning_rate=7e-4, **_LEARNING),), ema=0.0, mean_with_start=True,
     ),
-    "cpu-rfdn-x4": _continued("rfdn", 4, "rfdn-x4", "Set5 31.68, BSD100 27.37 dB (31.58, 27.34 before)", 1.43e14),
+    "cpu-rfdn-x4": _continued(
+        "rfdn", 4, "rfdn-x4", "Set5 31.68, BSD100 27.37 dB (31.58, 27.34 before)", 1.43e14, _growing(2_000, 1_500),
+    ),
     "cpu-rfdn-mobile-x4": _continued(
         "rfdn-mobile", 4, "rfdn-mobile-x4", "Set5 31.56, BSD100 27.36 dB (31.50, 27.33 before)", 8.55e13,
-        stages=_twice(_GROWING),
+        stages=_growing(4_000, 3_000),
     ),
     "cpu-rfdn-mobile-x2": _continued(
         "rfdn-mobile", 2, "rfdn-mobile-x2", "above its start's Set5 37.44, BSD100 31.82 dB", 8.00e13,
-        stages=_twice(_GROWING),
+        stages=_growing(4_000, 3_000),
     ),
     "cpu-rfdn-x2": _continued(
-        "rfdn", 2, "rfdn-x4", "Set5 37.47, BSD100 31.86 dB", 9.66e13, stages=_MOVED, release=_LATER
+        "rfdn", 2, "rfdn-x4", "Set5 37.47, BSD100 31.86 dB", 9.66e13, stages=_growing(1_500, 1_000), release=_LATER
     ),
-    "cpu-e-rfdn-x2": _continued("e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14),
-    "cpu-e-rfdn-x3": _continued("e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14),
+    "cpu-e-rfdn-x2": _continued(
+        "e-rfdn", 2, "e-rfdn-x2", "above its start's Set5 37.64, BSD100 31.99 dB", 1.045e14, _growing(2_000, 1_500),
+    ),
+    "cpu-e-rfdn-x3": _continued(
+        "e-rfdn", 3, "e-rfdn-x3", "above its start's Set5 33.74, BSD100 28.86 dB", 1.065e14, _growing(2_000, 1_500),
+    ),
     "cpu-rfdn-x3": _continued(
-        "rfdn", 3, "rfdn-x4", "Set5 33.73, BSD100 28.83 dB", 9.80e13, stages=_MOVED, release=_LATER
+        "rfdn", 3, "rfdn-x4", "Set5 33.73, BSD100 28.83 dB", 9.80e13, stages=_growing(1_500, 1_000), release=_LATER
     ),
     "cpu-rfdn-mobile-x3": _continued(
         "rfdn-mobile", 3, "rfdn-mobile-x4", "Set5 33.72, BSD100 28.87 dB", 5.76e13,
-        stages=_twice(_MOVED), release=_LATER,
+        stages=_growing(3_000, 2_000), release=_LATER,
     ),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(
