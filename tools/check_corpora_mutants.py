@@ -106,19 +106,19 @@ def _psd(image):
     return header + struct.pack(">III", 0, 0, 0) + b"\0\0" + planes
 
 
-def every(seeds: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Mutants of files: (name, content) each: every file cut at every byte, then FLIPPED with 1 to 4 bytes changed."""
+def every(seeds: dict[str, bytes]) -> Iterator[tuple[str, str, bytes]]:
+    """(change, file, content) of mutants: every file cut at every byte, then FLIPPED with 1 to 4 bytes changed."""
     for name, content in seeds.items():
         for size in range(len(content)):
-            yield f"cut{size}_{name}", content[:size]
+            yield f"cut{size}", name, content[:size]
     names = list(seeds)
     for number in range(FLIPPED):
         rng = np.random.default_rng((SEED, number))
         name = names[int(rng.integers(len(names)))]
-        yield f"flip{number}_{name}", _flipped(seeds[name], rng)
+        yield f"flip{number}", name, _flipped(seeds[name], rng)
 
 
-def drawn(seeds: dict[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
+def drawn(seeds: dict[str, bytes], count: int) -> Iterator[tuple[str, str, bytes]]:
     """So many mutants, half of them cut. In large files half of all places are in ENDS, where formats say the most.
 
     The same seeds give the same mutants, as every's do.
@@ -128,10 +128,10 @@ def drawn(seeds: dict[str, bytes], count: int) -> Iterator[tuple[str, bytes]]:
         rng = np.random.default_rng((SEED, number))
         name = names[int(rng.integers(len(names)))]
         if number % 2:
-            yield f"flip{number}_{name}", _flipped(seeds[name], rng)
+            yield f"flip{number}", name, _flipped(seeds[name], rng)
         else:
             size = _place(len(seeds[name]), rng)
-            yield f"cut{size}_{name}", seeds[name][:size]
+            yield f"cut{size}", name, seeds[name][:size]
 
 
 def _flipped(content, rng):
@@ -148,13 +148,16 @@ def _place(size, rng):
 
 
 def write(folder: pathlib.Path, count: int | None = None) -> list[pathlib.Path]:
-    """Write small images and their mutants into a folder, every one or so many drawn, and return their paths."""
+    """Write small images and their mutants into a folder, every one or so many drawn, and return their paths.
+
+    A cut that is drawn twice is one file.
+    """
     found = seeds()
-    paths = []
-    for name, content in (*found.items(), *(drawn(found, count) if count else every(found))):
-        paths.append(folder / name)
-        paths[-1].write_bytes(content)
-    return paths
+    mutants = drawn(found, count) if count else every(found)
+    named = {**found, **{f"{change}_{name}": content for change, name, content in mutants}}
+    for name, content in named.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in named]
 
 
 def write_of(sources: list[pathlib.Path], folder: pathlib.Path, count: int) -> list[pathlib.Path]:
@@ -166,10 +169,9 @@ def write_of(sources: list[pathlib.Path], folder: pathlib.Path, count: int) -> l
     if not found:
         raise UserError("there is no file to make mutants of; name a folder of images or weights")
     paths = []
-    for number, (name, content) in enumerate(drawn(found, count)):
-        kind, source = name.split("_", 1)
-        source = pathlib.Path(source)
-        paths.append(folder / f"{number}_{kind}" / source.name)
+    for number, (change, name, content) in enumerate(drawn(found, count)):
+        source = pathlib.Path(name)
+        paths.append(folder / f"{number}_{change}" / source.name)
         paths[-1].parent.mkdir()
         for other in source.parent.glob(f"{glob.escape(source.stem)}.*"):
             if other != source:

@@ -24,24 +24,25 @@ def test_mutants_are_all_cuts_and_the_same_flips():
     seeds = {"a.png": b"abc", "b.jpg": b"de"}
     found = list(check_corpora_mutants.every(seeds))
     assert found[:5] == [
-        ("cut0_a.png", b""), ("cut1_a.png", b"a"), ("cut2_a.png", b"ab"), ("cut0_b.jpg", b""), ("cut1_b.jpg", b"d"),
+        ("cut0", "a.png", b""), ("cut1", "a.png", b"a"), ("cut2", "a.png", b"ab"),
+        ("cut0", "b.jpg", b""), ("cut1", "b.jpg", b"d"),
     ]  # fmt: skip
     assert len(found) == 5 + check_corpora_mutants.FLIPPED
     assert found == list(check_corpora_mutants.every(seeds))
-    assert all(len(content) == len(seeds[name.split("_")[1]]) for name, content in found[5:])
+    assert all(len(content) == len(seeds[name]) for _, name, content in found[5:])
 
 
 def test_half_of_the_drawn_mutants_are_cut_and_many_near_a_large_files_ends(rng):
     seeds = {"a.pth": rng.bytes(100_000)}
     found = list(check_corpora_mutants.drawn(seeds, 400))
     assert found == list(check_corpora_mutants.drawn(seeds, 400))
-    cut = [content for name, content in found if name.startswith("cut")]
+    cut = [content for change, _, content in found if change.startswith("cut")]
     assert len(cut) == 200
     assert all(seeds["a.pth"].startswith(content) and len(content) < 100_000 for content in cut)
     ends = sum(min(len(content), 100_000 - len(content)) <= check_corpora_mutants.ENDS for content in cut)
     assert 70 < ends < 140
-    for name, content in found:
-        if name.startswith("flip"):
+    for change, _, content in found:
+        if change.startswith("flip"):
             assert 1 <= sum(a != b for a, b in zip(content, seeds["a.pth"], strict=True)) <= 4
 
 
