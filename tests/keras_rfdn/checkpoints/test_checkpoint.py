@@ -11,7 +11,7 @@ import pytest
 from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.data.system.errors import UserError
 from keras_rfdn.networks import models
-from keras_rfdn.networks.config import ModelConfig, variant
+from keras_rfdn.networks.config import ModelConfig
 
 TINY = ModelConfig("rfdb", channels=4, num_blocks=1, attention="cca", reduction=2, scale=3)
 
@@ -120,16 +120,17 @@ def test_a_damaged_newest_run_is_named_and_no_other_taken(tmp_path, model, monke
     assert checkpoint.resolve() == pathlib.Path("runs/old/best.h5")
 
 
-def test_names_that_older_weight_files_have(tmp_path, model):
+def test_names_that_older_weight_files_have(tmp_path):
     """ModelConfig's distillation_rate was called distillation, and the network image_residual anchored."""
-    with h5py.File(pretrained.FOLDER / "rfdn-mobile-x2.h5") as file:
-        assert {"distillation", "network"} <= json.loads(file.attrs[checkpoint.ATTRIBUTE])["config"].keys()
-    config, _ = checkpoint.about(pretrained.FOLDER / "rfdn-mobile-x2.h5")
-    assert config == variant("rfdn-mobile", 2)
-    assert (config.distillation_rate, config.network) == (0.5, "image_residual")
-    assert checkpoint.load(pretrained.FOLDER / "rfdn-mobile-x2.h5")[1] == config
-    checkpoint.save(model, config, tmp_path / "new.h5")
-    assert checkpoint.about(tmp_path / "new.h5")[0] == config
+    path, config = tmp_path / "a.h5", dataclasses.replace(TINY, network="image_residual", distillation_rate=0.25)
+    checkpoint.save(models.build(config), config, path)
+    with h5py.File(path, "r+") as file:
+        facts = json.loads(file.attrs[checkpoint.ATTRIBUTE])
+        fields = facts["config"] | {"network": "anchored"}
+        fields["distillation"] = fields.pop("distillation_rate")
+        file.attrs[checkpoint.ATTRIBUTE] = json.dumps(facts | {"config": fields})
+    assert checkpoint.about(path)[0] == config
+    assert checkpoint.load(path)[1] == config
 
 
 def test_without_a_run_it_is_the_shipped_one(tmp_path, monkeypatch):

@@ -47,6 +47,7 @@ def main(options):
     if options.fails == 'package':
         raise ModuleNotFoundError(name='tensorflow.keras')
     if options.fails in ('interrupt', 'terminate'):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which nohup and & leave ignored
         with files.atomic_write(os.path.join(os.path.dirname(__file__), 'half')):
             os.kill(os.getpid(), {'interrupt': signal.SIGINT, 'terminate': signal.SIGTERM}[options.fails])
             time.sleep(60)
