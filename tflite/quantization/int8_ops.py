@@ -48,7 +48,7 @@ class Requantize(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_rfdn")
 class Rsqrt(layers.Layer):
-    """Reciprocal square root, with gradient 0 at 0, to which int8 rounds small numbers."""
+    """Reciprocal square root, at 0 a huge number with gradient 0: int8 rounds small numbers to 0."""
 
     def call(self, inputs):
         return _rsqrt(inputs)
@@ -56,7 +56,7 @@ class Rsqrt(layers.Layer):
 
 @tf.custom_gradient
 def _rsqrt(x):
-    root = tf.math.rsqrt(x)
+    root = tf.math.rsqrt(tf.maximum(x, float(np.finfo(np.float32).tiny)))
     return root, lambda upstream: tf.math.divide_no_nan(-0.5 * upstream * root, x)
 
 

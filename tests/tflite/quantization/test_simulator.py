@@ -10,7 +10,7 @@ from keras_rfdn.tflite.conversion.converter import convert_quantized
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.tflite.quantization import graph, simulator
 from keras_rfdn.tflite.quantization.folding import fold_value_range
-from keras_rfdn.tflite.quantization.int8_ops import lower_to_int8_ops
+from keras_rfdn.tflite.quantization.int8_ops import Rsqrt, lower_to_int8_ops
 from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.scheme import Scheme
 from keras_rfdn.tflite.quantization.tensor_statistics import calibrate
@@ -161,6 +161,19 @@ def test_ranges_are_learned_by_the_gradients_that_pytorch_has(rng):
     by_step, by_zero = (float(their.grad) for their in theirs[1:])
     np.testing.assert_allclose(grads[1], by_step / 255 + by_zero * (255 - zero) / 255 / step, rtol=1e-3)
     np.testing.assert_allclose(grads[2], by_step / 255 - by_zero * zero / 255 / step, rtol=1e-3)
+
+
+def test_a_reciprocal_root_of_zero_trains_its_range():
+    """A layer normalization's variance may round to 0."""
+    rounded = simulator.LearnedRange(0.0, 20.0)
+    with tf.GradientTape() as tape:
+        variance = tf.Variable([0.0, 0.25])
+        y = rounded(Rsqrt()(variance))
+    grads = tape.gradient(y, [variance, rounded.below, rounded.above], output_gradients=tf.constant([3.0, 1.0]))
+    np.testing.assert_allclose(y, [20, 2], atol=0.04)
+    np.testing.assert_allclose(grads[0], [0, -4], atol=1e-3)
+    assert float(grads[1]) == pytest.approx(0, abs=0.01)
+    assert float(grads[2]) == pytest.approx(3, abs=0.01)  # what is cut off pulls at the end
 
 
 def test_lowering_keeps_the_function(folded):
