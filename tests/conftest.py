@@ -22,9 +22,9 @@ from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.upscaling import trial
 from keras_rfdn.upscaling.keras_upscalers import from_model
 
-UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
+UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 
-# The command as users give it, with a network and a recipe of two stages that are small enough for a test.
+# The command as users give it, with a network and recipes of two stages and of one that are small enough for a test.
 DRIVER = """
 import sys
 import tensorflow as tf
@@ -36,12 +36,12 @@ from keras_rfdn.training.recipes import Stage
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)))
 config.VARIANTS["tiny"] = config.ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=2)
-recipes.RECIPES["tiny"] = recipes.Recipe(
-    "here", "dead leaves", "little", 0, "tiny", 2, optimizer="muon", ema=0.9, clip_norm=200.0, stages=(
-        Stage(steps=12, batch=4, patch=16, learning_rate=3e-3, schedule="cosine", warmup=2),
-        Stage(steps=6, batch=2, patch=20, learning_rate=1e-3, schedule="constant", loss="charbonnier"),
-    ),
-)
+first = Stage(steps=12, batch=4, patch=16, learning_rate=3e-3, schedule="cosine", warmup=2)
+second = Stage(steps=6, batch=2, patch=20, learning_rate=1e-3, schedule="constant", loss="charbonnier")
+for name, stages in {"tiny": (first, second), "one-stage": (first,)}.items():
+    recipes.RECIPES[name] = recipes.Recipe(
+        "here", "dead leaves", "little", 0, "tiny", 2, optimizer="muon", ema=0.9, clip_norm=200.0, stages=stages
+    )
 loop.LOG_EVERY = 1
 command.run(train.main, train.TrainConfig, preset=train.preset)
 """
@@ -171,11 +171,11 @@ class Training:
 
 @pytest.fixture
 def start_training(root, photos, tmp_path):
-    """start_training(workdir, *words, ...) -> Training of the tiny recipe on photos; what still runs is killed."""
+    """start_training(workdir, *words, ...) -> Training of a small recipe on photos; what still runs is killed."""
     started = []
 
-    def start(workdir, *words, **options):
-        words = ["--recipe", "tiny", "--data", photos, "--workdir", workdir, *words]
+    def start(workdir, *words, recipe="tiny", **options):
+        words = ["--recipe", recipe, "--data", photos, "--workdir", workdir, *words]
         started.append(Training(root, tmp_path / f"log{len(started)}", words, **options))
         return started[-1]
 
@@ -185,7 +185,7 @@ def start_training(root, photos, tmp_path):
         training.process.wait()
 
 
-TINY = ModelConfig(block="rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=2)
+TINY = ModelConfig(block="rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +221,7 @@ def int8_settings():
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """RFDN of 8 channels and 2 blocks, x2, with random weights; its output is centred on 128 and seldom saturates.
+    """RFDN of 8 channels and one block, x2, with random weights; its output is centred on 128 and seldom saturates.
 
     Its attention is made strong, so that results differ between a whole image and its tiles.
     """

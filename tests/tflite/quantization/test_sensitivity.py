@@ -14,7 +14,7 @@ from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import keras_upscalers
 
 SCALE = 2
-TINY = ModelConfig(block="rfdb", channels=8, num_blocks=2, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
+TINY = ModelConfig(block="rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
 
 
 @pytest.fixture(scope="module")
