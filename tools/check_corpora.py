@@ -23,7 +23,6 @@ import sys
 import tempfile
 
 import simple_parsing
-import tqdm
 from absl import logging
 from PIL import Image, ImageSequence
 
@@ -144,7 +143,6 @@ def check(folder, paths, scratch, config):
         for kind in FOLDER_CALLS:
             calls.append(_of_folder(kind, f"{kind}, whole", folder, images, scratch / str(next(numbers)), limits))
     outcomes = []
-    tqdm.tqdm.monitor_interval = 0  # no thread, whose locks a fork could take over
     with track(None, "checking", total=len(calls), unit="runs") as bar:
         for ended in check_corpora_runs.run(calls, config.jobs):
             bar.update()

@@ -1,6 +1,6 @@
 """Faults while working: seven commands are killed, starved of disk, locked out and doubled; a table says what survived.
 
-    python -m tools.check_faults                                   all, half an hour to an hour on two cores
+    python -m tools.check_faults                                   all, an hour or two on two cores
     python -m tools.check_faults --jobs upscale video --kinds kill
 
 For each command with a small network and images: SIGKILL at 50 moments, a disk that is full at each write, folders that

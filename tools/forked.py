@@ -3,8 +3,16 @@
 import os
 import pathlib
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+
+import tqdm
+
+# Of progress bars: no thread whose locks a fork could take over, and no lock that processes share, as tqdm's own is: a
+# process that is killed while it holds that one would stop all others for good.
+tqdm.tqdm.monitor_interval = 0
+tqdm.tqdm.set_lock(threading.RLock())
 
 
 def start(action: Callable[[], object], log: pathlib.Path) -> int:
