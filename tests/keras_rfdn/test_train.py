@@ -232,7 +232,7 @@ def test_killed_and_started_again_equals_never_stopped(start_training, tmp_path,
     straight = start_training(tmp_path / "straight", *flags)
     # A state is saved after every update, so that most kills come in the middle of saving; in the first run none is
     # but where it validates, so that updates are lost.
-    for step, minutes in ((rng.integers(5, 8), 10), (rng.integers(8, 12), 0), (rng.integers(13, 17), 0)):
+    for step, minutes in ((rng.integers(5, 12), 10), (rng.integers(13, 17), 0)):
         killed = start_training(tmp_path / "killed", *flags, "--save_minutes", minutes)
         killed.wait_for(f"step {step}/18")
         time.sleep(rng.random() / 10)
@@ -271,10 +271,19 @@ def test_sigterm_saves_and_exits_cleanly(start_training, tmp_path):
 
 
 def test_a_network_of_the_zoo(config):
-    train.main(dataclasses.replace(config, variant="efdn", steps=1, validate_every=1))
-    folder = pathlib.Path(config.workdir)
-    assert checkpoint.about(folder / checkpoint.BEST)[0] == ZooConfig("efdn", 2)
-    assert json.loads((folder / "summary.json").read_text())["parameters"] == 260_604  # branches merged
+    train.main(dataclasses.replace(config, variant="fsrcnn", steps=1, validate_every=1))
+    assert checkpoint.about(pathlib.Path(config.workdir) / checkpoint.BEST)[0] == ZooConfig("fsrcnn", 2)
+
+
+def test_what_is_saved_of_a_network_with_branches_is_merged(config, monkeypatch):
+    row = dataclasses.replace(VARIANTS["ecbsr-mobile"], channels=8, num_blocks=1)
+    monkeypatch.setitem(VARIANTS, "branches", row)
+    train.main(dataclasses.replace(config, variant="branches", steps=1, validate_every=1))
+    saved, _ = checkpoint.load(pathlib.Path(config.workdir))
+    kernels = [(3, 8), (8, 8), (8, 12)]  # input and output channels of the convolutions
+    parameters = sum(9 * inputs * outputs + outputs for inputs, outputs in kernels)
+    assert saved.count_params() == parameters
+    assert json.loads((pathlib.Path(config.workdir) / "summary.json").read_text())["parameters"] == parameters
 
 
 def test_a_recipe_may_start_from_anothers_weights(config, monkeypatch, tmp_path, finished):
