@@ -22,7 +22,7 @@ from keras_rfdn.tflite.quantization import calibration
 from keras_rfdn.upscaling import trial
 from keras_rfdn.upscaling.keras_upscalers import from_model
 
-UNTRAINED = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
+TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 
 # The command as users give it, with a network and recipes of two stages and of one that are small enough for a test.
 DRIVER = """
@@ -131,10 +131,10 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def untrained(tmp_path):
-    """untrained(name, seed) -> path in tmp_path of a weight file of random weights; changes are to UNTRAINED."""
+    """untrained(name, seed) -> path in tmp_path of a weight file of random weights; changes are to TINY."""
 
     def save(name, seed, **changes):
-        config = dataclasses.replace(UNTRAINED, **changes)
+        config = dataclasses.replace(TINY, **changes)
         keras.utils.set_random_seed(seed)
         checkpoint.save(models.build(config), config, tmp_path / name)
         return str(tmp_path / name)
@@ -183,9 +183,6 @@ def start_training(root, photos, tmp_path):
     for training in started:
         training.process.kill()
         training.process.wait()
-
-
-TINY = ModelConfig(block="rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)
 
 
 @pytest.fixture(scope="session")

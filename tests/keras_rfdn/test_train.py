@@ -230,8 +230,8 @@ def measured(folder):
 def test_killed_and_started_again_equals_never_stopped(start_training, tmp_path, precision, rng):
     flags = ["--mixed_precision", precision, "--validate_every", 4]
     straight = start_training(tmp_path / "straight", *flags)
-    # A state is saved after every update, so that most kills come in the middle of saving; in the first run none is
-    # but where it validates, so that updates are lost.
+    # In the first run a state is saved where it validates alone, so that updates are lost; in the second after every
+    # update, so that the kill comes in the middle of saving.
     for step, minutes in ((rng.integers(5, 12), 10), (rng.integers(13, 17), 0)):
         killed = start_training(tmp_path / "killed", *flags, "--save_minutes", minutes)
         killed.wait_for(f"step {step}/18")

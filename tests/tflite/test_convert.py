@@ -46,7 +46,6 @@ def converted(tiny_weights, photographs, tmp_path_factory):
     return run
 
 
-TINY = ModelConfig("rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=2)  # tiny_model's
 LR = sample.dead_leaves(60, seed=9)[:32, :40]
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import sample
-from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.tflite.conversion import converter
 from keras_rfdn.tflite.inspection import description
 from keras_rfdn.tflite.quantization import mixed_precision
@@ -16,7 +15,6 @@ from keras_rfdn.tflite.quantization.simulator import simulate_switched
 from keras_rfdn.upscaling import keras_upscalers, litert
 
 SCALE = 2
-TINY = ModelConfig(block="rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import pytest
 from keras_rfdn.data.images import bicubic
 from keras_rfdn.data.sources import sample
 from keras_rfdn.evaluation import scoring
-from keras_rfdn.networks.config import ModelConfig
 from keras_rfdn.tflite.quantization.folding import fold_value_range
 from keras_rfdn.tflite.quantization.post_training import quantize
 from keras_rfdn.tflite.quantization.sensitivity import SensitivityAnalysis
@@ -14,7 +13,6 @@ from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import keras_upscalers
 
 SCALE = 2
-TINY = ModelConfig(block="rfdb", channels=8, num_blocks=1, attention="esa", reduction=4, scale=SCALE)  # tiny_model's
 
 
 @pytest.fixture(scope="module")
