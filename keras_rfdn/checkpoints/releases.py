@@ -11,6 +11,10 @@ from keras_rfdn.networks.config import SCALES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+# What values of a network of images in 0..255 are multiplied by, so that they are as large as those of one of images in
+# 0..1, and an optimizer's updates fit them. Powers of two, and activations keep a factor: nothing else changes.
+PIXELS, FEATURES, GATED, GATE = 1 / 255, 1 / 256, 1 / 16, 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -78,7 +82,7 @@ def unshuffled(parts: list[Part], scale: int, groups: int = 1) -> list[Part]:
 
 
 def scaled(parts: list[Part], *factors: float) -> list[Part]:
-    """Parts each multiplied by a factor, as for a network whose images are in 0..255, and ours in 0..1 inside."""
+    """Parts each multiplied by a factor."""
     return [then(part, functools.partial(np.multiply, factor)) for part, factor in zip(parts, factors, strict=True)]
 
 
@@ -87,20 +91,29 @@ def scale_of_upsampler(shapes: Shapes, key: str = "upsampler.0.bias") -> tuple[i
     return tuple(s for s in SCALES if shapes.get(key) == (3 * s**2,))
 
 
-def torch_network(rename=str, *, first="fea_conv", last="upsampler.0", white=1):
+def torch_network(rename=str, *, first="fea_conv", last="upsampler.0", grey_levels=False):
     """Parts of a network whose layers have the names rename(ours) in PyTorch.
 
-    first, last: our names of the convolution of the image and of that before the pixel shuffle. white: what it is in
-    the images that the PyTorch network takes.
+    first, last: our names of the convolution of the image and of that before the pixel shuffle. grey_levels: whether
+    the PyTorch network takes images in 0..255; its attention, if any, must be layers.esa or short_esa.
     """
+
+    def factors(name):
+        """Of what a layer takes and of what it gives."""
+        if name in (first, last):
+            return (PIXELS, FEATURES) if name == first else (FEATURES, PIXELS)
+        _, *attention = name.split(".esa.")
+        ends = {"conv1": (FEATURES, GATED), "conv4": (GATED, GATE)}
+        return ends.get(attention[0], (GATED, GATED)) if attention else (FEATURES, FEATURES)
 
     def parts(layer, scale):
         found = torch_parts(layer, rename(layer.name))
         if layer.name == last:
             found = unshuffled(found, scale)
-        if white != 1 and layer.name in (first, last):
-            return scaled(found, white, 1) if layer.name == first else scaled(found, 1 / white, 1 / white)
-        return found
+        if not grey_levels:
+            return found
+        taken, given = factors(layer.name)
+        return scaled(found, given / taken, given)
 
     return parts
 
@@ -119,9 +132,9 @@ def _span(name):
 
 
 RELEASES = (
-    Release("e-rfdn", scale_of_upsampler, torch_network(white=255)),  # github.com/njulj/RFDN
+    Release("e-rfdn", scale_of_upsampler, torch_network(grey_levels=True)),  # github.com/njulj/RFDN
     Release("imdn", scale_of_upsampler, torch_network(_imdn)),  # github.com/Zheng222/IMDN
-    Release("rlfn", scale_of_upsampler, torch_network(first="conv_1", white=255)),  # github.com/bytedance/RLFN
+    Release("rlfn", scale_of_upsampler, torch_network(first="conv_1", grey_levels=True)),  # github.com/bytedance/RLFN
     # github.com/xiaom233/BSRN
     Release("bsrn", functools.partial(scale_of_upsampler, key=f"{_bsrn('upsampler.0')}.bias"), torch_network(_bsrn)),
     Release("lkdn", scale_of_upsampler, torch_network()),  # github.com/stella-von/LKDN

@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
 from keras_rfdn.checkpoints import author_weights, checkpoint, formats, releases
 from keras_rfdn.checkpoints.formats import torch_state_dict
@@ -63,17 +64,34 @@ def test_variant_and_scale_are_found(name, scale):
     assert kernel[2, 0, 5, 7] == state["B2.c3_r.weight" if name == "e-rfdn" else "B2.c3.weight"][7, 5, 2, 0]
 
 
-@pytest.mark.parametrize(("name", "white"), [("e-rfdn", 255), ("imdn", 1)])
-def test_only_the_ends_know_the_range(name, white):
-    """The first features must come out as PyTorch's do from images in 0..white, and the last convolution in 0..1."""
+@pytest.mark.parametrize(("name", "white", "features"), [("e-rfdn", 255, 256), ("imdn", 1, 1)])
+def test_the_ends_know_the_range(name, white, features):
+    """The first features must come out as PyTorch's from images in 0..white, divided; the last convolution in 0..1."""
     state = random_state(name, 4)
     _, _, model = load(as_imdn(state) if name == "imdn" else state)
-    first, last = model.get_layer("fea_conv"), model.get_layer("upsampler.0")
-    np.testing.assert_allclose(first.kernel[1, 2, 0, 5], white * state["fea_conv.weight"][5, 0, 1, 2], rtol=1e-6)
-    np.testing.assert_array_equal(first.bias, state["fea_conv.bias"])
+    first, last, factor = model.get_layer("fea_conv"), model.get_layer("upsampler.0"), white / features
+    np.testing.assert_allclose(first.kernel[1, 2, 0, 5], factor * state["fea_conv.weight"][5, 0, 1, 2], rtol=1e-6)
+    np.testing.assert_array_equal(first.bias, state["fea_conv.bias"] / features)
     # Green of the HR pixel in row 2, column 3 of 4x4: PyTorch's channel 1 * 16 + 11, TensorFlow's 11 * 3 + 1.
-    np.testing.assert_allclose(last.kernel[0, 1, 6, 34], state["upsampler.0.weight"][27, 6, 0, 1] / white, rtol=1e-6)
+    np.testing.assert_allclose(last.kernel[0, 1, 6, 34], state["upsampler.0.weight"][27, 6, 0, 1] / factor, rtol=1e-6)
     np.testing.assert_allclose(last.bias[34], state["upsampler.0.bias"][27] / white, rtol=1e-6)
+
+
+def test_a_network_of_grey_levels_gets_features_as_large_as_ours():
+    """Each layer gives PyTorch's output divided by a power of two: 256 in the trunk, 16 in the attention."""
+    state = random_state("e-rfdn", 2)
+    model = load(state)[2]
+    layers = [layer for layer in model.layers if layer.weights]
+    plain = models.build(variant("e-rfdn", 2))  # the same weights as the file has them
+    for layer in layers:
+        kernel, bias = (state[f"{layer.name}.{part}"] for part in ("weight", "bias"))
+        plain.get_layer(layer.name).set_weights([kernel.transpose(2, 3, 1, 0), bias])
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 24, 20, 3)).astype(np.float32)
+    names = [layer.name for layer in layers[:-1]]  # the last convolution's channels have another order
+    ours, theirs = (keras.Model(m.input, [m.get_layer(name).output for name in names]) for m in (model, plain))
+    for name, got, wanted in zip(names, ours(lr), theirs(lr * 255), strict=True):
+        divisor = 256 if ".esa." not in name else 1 if name.endswith("conv4") else 16
+        np.testing.assert_allclose(got * divisor, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max(), err_msg=name)
 
 
 def test_what_does_not_fit_is_named():
