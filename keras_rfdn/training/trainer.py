@@ -230,23 +230,36 @@ class Trainer:
 
 
 def load_initial_weights(model: keras.Model, config: Config, init: pathlib.Path) -> None:
-    """Initial weights from a file: all of them, or from another scale those of the layers that both networks have, but
-    for the last convolution, which makes pixels of one scale.
+    """Initial weights from a file: all of them, or from another scale those of the layers that both networks have, and
+    for the last convolution, which makes pixels of one scale, the means of those that make the pixels in their place.
     """
     source, source_config = checkpoint.load(init)
     if dataclasses.replace(source_config, scale=config.scale) != config:
         raise UserError(f"{init} is of another network: {source_config}, and this one is {config}")
     known = {layer.name: layer.get_weights() for layer in source.layers}
     layers = [layer for layer in model.layers if layer.weights]
-    left = [] if source_config == config else layers[-1:]
+    left = []
     for layer in layers:
         values, own = known.get(layer.name, []), reparameterized.merged_weights(layer)
-        if layer not in left and [weight.shape for weight in own] == [value.shape for value in values]:
+        if layer is layers[-1] and source_config != config:
+            values = [_of_scale(value, source_config.scale, config.scale) for value in values]
+        if [weight.shape for weight in own] == [value.shape for value in values]:
             reparameterized.set_merged_weights(layer, values)
-        elif layer not in left:
+        else:
             left.append(layer)
     names = f", all but {len(left)} of {len(layers)} layers: {', '.join(layer.name for layer in left)}" if left else ""
     logging.info("started from %s%s", init, names)
+
+
+def _of_scale(weight, source, scale):
+    """A weight before the pixel shuffle, its pixels resampled by area: [..., source^2 * c] -> [..., scale^2 * c]."""
+    if weight.shape[-1] % source**2:
+        return np.zeros(0)  # it makes no pixels of its scale
+    ends, source_ends = (np.arange(n + 1) / n for n in (scale, source))
+    shared = np.minimum.outer(ends[1:], source_ends[1:]) - np.maximum.outer(ends[:-1], source_ends[:-1])
+    mean = scale * np.maximum(shared, 0)  # [scale, source]
+    subpixels = weight.reshape(*weight.shape[:-1], source, source, -1)
+    return np.einsum("ai,bj,...ijc->...abc", mean, mean, subpixels).reshape(*weight.shape[:-1], -1)
 
 
 def _split(dataset, count):
