@@ -138,6 +138,11 @@ def initial_weights(config):
     row = config.recipe and recipes.recipe(config.recipe)
     if not row or not row.init_from:
         return config.init and checkpoint.resolve(config.init)
+    if row.init_from == recipes.AUTHORS and not config.init:
+        raise UserError(
+            f"recipe {config.recipe} starts from the authors' {row.init_from}: name that file with --init; "
+            f"docs/evaluation.md says where it is published"
+        )
     if row.init_sha256:
         path = checkpoint.resolve(config.init or row.init_from)
         if files.sha256(path) != row.init_sha256:

@@ -78,10 +78,13 @@ def card(name, run, report, about, *, picture=None):
     first, *others = row.stages if row else (recipes.Stage(**{f: settings[f] for f in recipes.STAGE_FIELDS}),)
     stages = f"{first.steps:,} updates of {first.batch} patches of {first.patch}x{first.patch} LR pixels"
     stages += "".join(f", then {stage.steps:,} of {stage.batch} of {stage.patch}x{stage.patch}" for stage in others)
-    mean = "the mean of those that it starts from and " if row and row.mean_with_start else ""
+    best = (
+        f"The weights are those of update {summary['best_step']:,} of {summary['steps']:,}, the best on validation"
+        if summary["best_step"]
+        else "No update was better on validation, and so the weights are those that it starts from"
+    )
     choice = _origin(row) + (
-        f"The weights are {mean}those of update {summary['best_step']:,} of {summary['steps']:,}, the best on "
-        f"validation: {summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
+        f"{best}: {summary['best_psnr_y']:.2f} dB on luma (bicubic {summary['bicubic_psnr_y']:.2f})."
     )
     validation = f"Validation: {settings['valid_images']} images of {_basename(settings['valid'] or settings['data'])}."
     text = CARD.format(
@@ -180,7 +183,10 @@ def _origin(row):
     """What a recipe starts from, in a sentence; empty where it pins nothing."""
     if not row or not row.init_sha256:
         return ""
-    return f"It starts from the release of `{row.init_from}.h5` with SHA-256 `{row.init_sha256}`. "
+    file = f"the release of `{row.init_from}.h5`"
+    if row.init_from == recipes.AUTHORS:
+        file = f"the authors' `{row.init_from}`, their E-RFDN x4, trained on DIV2K and Flickr2K (njulj/RFDN, MIT),"
+    return f"It starts from {file} with SHA-256 `{row.init_sha256}`. "
 
 
 def _paragraph(text):

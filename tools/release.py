@@ -26,8 +26,6 @@ from keras_rfdn.data.system import files
 from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.networks.config import name_of
 from keras_rfdn.tflite import qat
-from keras_rfdn.training import recipes
-from tools import reproduce
 
 with lazy_imports():
     from keras_rfdn.checkpoints import checkpoint
@@ -75,7 +73,7 @@ def main(config):
 def _release(run, out, config):
     """(NAME, Report) of a run, its files written."""
     model_card.read(run / "summary.json")  # before long work: a run that is not finished stops here
-    weights = _weights(run)
+    weights = checkpoint.resolve(run)
     model_config, _ = checkpoint.about(weights)
     name = f"{name_of(model_config)}-x{model_config.scale}"
     tuned = qat.main(
@@ -101,16 +99,6 @@ def _release(run, out, config):
     text = model_card.card(name, run, report, pathlib.Path(config.about).read_text(), picture=picture)
     files.write_text(out / f"{name}.md", text)
     return name, report
-
-
-def _weights(run):
-    """Weight file of a run: the best on validation, or the mean that its recipe asks for. Raises UserError without."""
-    name = model_card.read(run / "config.json")["recipe"]
-    if name is None or not recipes.recipe(name).mean_with_start:
-        return checkpoint.resolve(run)
-    if not (run / reproduce.MEAN).is_file():
-        raise UserError(f"no {reproduce.MEAN} in {run}, as {name} has it; run python -m tools.reproduce again")
-    return run / reproduce.MEAN
 
 
 def write_checksums(folder):

@@ -5,8 +5,7 @@
 
 For each it writes the pairs to learn from (tools/distill.py: LKDN's self-ensemble of the images that
 tools/training_images.tsv lists) and trains (keras_rfdn/train.py). The same command again resumes. The weights are then
-in WORK/RECIPE/best.h5, or mean.h5 where a recipe averages them with those that it starts from; tools/release.py makes
-files and cards of them.
+in WORK/RECIPE/best.h5; tools/release.py makes files and cards of them.
 """
 
 import csv
@@ -17,7 +16,7 @@ import subprocess
 import simple_parsing
 from absl import logging
 
-from keras_rfdn import average, train
+from keras_rfdn import train
 from keras_rfdn.checkpoints import pretrained
 from keras_rfdn.cli import command
 from keras_rfdn.cli.fields import check_fields, choice
@@ -33,7 +32,6 @@ with lazy_imports():
 IMAGES = pathlib.Path(__file__).with_name("training_images.tsv")  # with where each is from, and its licence
 TEACHER = "weights/lkdn/LKDN_x{scale}.pth"
 VALID, VALID_IMAGES = "data/valid/DIV2K100_crops", 100
-MEAN = "mean.h5"  # in a workdir: the mean that a recipe asks for
 LARGEST = {2: 96, 3: 96, 4: 256}  # LR pixels a side that the teacher is shown
 
 
@@ -63,7 +61,7 @@ def main(config):
         distill.write(named, pairs, [teacher], row.scale, largest=LARGEST[row.scale])
         if config.pairs_only:
             continue
-        begin = start(row, work)
+        begin = start(row, shared, work)
         settings = train.TrainConfig(
             recipe=name, data=str(pairs), valid=str(shared / VALID), valid_images=VALID_IMAGES, validate_every=500,
             workdir=str(work / name), init=str(begin), mixed_precision=config.mixed_precision,
@@ -72,8 +70,6 @@ def main(config):
         records[name] = train.main(settings)
         if records[name].get("step") != row.steps:
             raise StoppedError(f"{name} was stopped on its way; the same command goes on there")
-        if row.mean_with_start:
-            average.main(average.AverageConfig((str(begin), settings.workdir), out=str(work / name / MEAN)))
     return records
 
 
@@ -91,11 +87,17 @@ def images(shared):
     return named
 
 
-def start(row, work):
-    """Weight file that a recipe pins, as WORK/start/NAME.h5: the package's, or where those are newer, git's older ones.
+def start(row, shared, work):
+    """Weight file that a recipe pins: the authors' in SHARED/weights, or as WORK/start/NAME.h5 the package's, or where
+    those are newer, git's older ones.
 
-    Raises UserError when neither has it.
+    Raises UserError when it is not there.
     """
+    if row.init_from == recipes.AUTHORS:
+        path = shared / "weights" / row.init_from
+        if not path.is_file() or files.sha256(path) != row.init_sha256:
+            raise UserError(f"need {path} with SHA-256 {row.init_sha256}; docs/evaluation.md says where to get it")
+        return path
     target = work / "start" / f"{row.init_from}.h5"
     if target.is_file() and files.sha256(target) == row.init_sha256:
         return target

@@ -41,6 +41,8 @@ def fit(trainer: Trainer, stream: Stream, *, validate_every: int = 5000, save_mi
 def _train(trainer, stream, start, stopped, validate_every, save_minutes):
     """The updates from start + 1 to the last, with reports, validation and saving between them."""
     record, progress = {}, Progress(start, trainer.steps)
+    if start == 0 and trainer.init and trainer.chief:  # so that no training ends worse than it started
+        _validate(trainer, progress)
     for step, stage, batch, waited in _batches(trainer, stream, start):
         progress.add(trainer.update(batch, stage), trainer.stages[stage].batch, waited)
         trainer.state.step.assign(step)
@@ -57,15 +59,20 @@ def _train(trainer, stream, start, stopped, validate_every, save_minutes):
         if reports:
             progress.report(step, trainer.learning_rate())
         if validates and trainer.chief:
-            record = trainer.validate(progress)
-            with trainer.checkpoints.saving():
-                workdir.add_record(trainer.folder, record)
+            record = _validate(trainer, progress)
         if saves and trainer.chief:
             trainer.save()
         if stop and not last:
             logging.info("stopped at step %d; the same command resumes there", step)
         if stop or last:
             break
+    return record
+
+
+def _validate(trainer, progress):
+    record = trainer.validate(progress)
+    with trainer.checkpoints.saving():
+        workdir.add_record(trainer.folder, record)
     return record
 
 

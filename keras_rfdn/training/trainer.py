@@ -62,6 +62,7 @@ class Trainer:
         seed: int = 0,
     ):
         self.model_config, self.stages, self.valid, self.folder = model_config, stages, valid, folder
+        self.init = init
         self.strategy = strategy or tf.distribute.get_strategy()
         self.chief = strategies.is_chief(self.strategy)
         keras.utils.set_random_seed(seed)
@@ -190,14 +191,13 @@ class Trainer:
         note = " (best yet)" if best else ""
         logging.info("step %d: %.3f dB on validation%s, in %.0f s", step, psnr_y, note, seconds)
         progress.psnr_y = psnr_y
+        reported = {name: getattr(progress, name) for name in ("loss", "images_per_second", "data_wait")}
         return {
             "step": step,
-            "loss": progress.loss,
             "psnr_y": psnr_y,
             "best_psnr_y": float(self.state.best_psnr_y),
             "learning_rate": self.learning_rate(),
-            "images_per_second": progress.images_per_second,
-            "data_wait": progress.data_wait,
+            **{name: None if math.isnan(value) else value for name, value in reported.items()},
             "hours": self._count_seconds() / 3600,
             "time": datetime.datetime.now().isoformat(timespec="seconds"),
         }

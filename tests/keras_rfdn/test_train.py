@@ -314,6 +314,27 @@ def test_a_recipe_may_pin_a_release_of_weights(config, monkeypatch, finished):
         train.initial_weights(dataclasses.replace(config, init=last))
 
 
+def test_a_training_never_ends_worse_than_it_started(config, finished):
+    """What it starts from is measured as update 0, and kept where no update is better."""
+    start = pathlib.Path(finished[0].workdir) / checkpoint.BEST
+    config = dataclasses.replace(config, init=str(start), steps=1, learning_rate=10.0)
+    record = train.main(config)
+    folder = pathlib.Path(config.workdir)
+    first, last = workdir.records(folder)
+    assert (first["step"], first["loss"], last["step"]) == (0, None, 1)
+    assert first["psnr_y"] == record["best_psnr_y"] > last["psnr_y"]
+    kept, begun = (checkpoint.load(path)[0].get_weights() for path in (folder / checkpoint.BEST, start))
+    assert all((a == b).all() for a, b in zip(kept, begun, strict=True))
+    assert json.loads((folder / "summary.json").read_text())["best_step"] == 0
+
+
+def test_a_recipe_that_starts_from_the_authors_weights_wants_their_file(config):
+    name = "cpu-e-rfdn-x2"
+    config = dataclasses.replace(config, recipe=name, **recipes.recipe(name).settings())
+    with pytest.raises(ValueError, match=rf"{name} starts from the authors' RFDN_AIM\.pth: name that file with --init"):
+        train.initial_weights(config)
+
+
 def test_extra_data_is_trained_on_too(finished, config, photos, caplog):
     caplog.set_level("INFO", logger="absl")
     train.main(dataclasses.replace(config, extra_data=str(photos), steps=1))

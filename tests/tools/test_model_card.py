@@ -72,6 +72,14 @@ def test_training_that_did_not_help_is_not_claimed(run):
     assert "quantization-aware" not in card
 
 
+def test_weights_that_no_update_improved_are_called_so(run):
+    write_records(run, [30.2])
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**summary, "best_step": 0}))
+    card = " ".join(model_card.card("e-rfdn-x4", run, REPORT, "Photographs of mine.").split())
+    assert "No update was better on validation, and so the weights are those that it starts from: 28.68 dB on" in card
+
+
 def test_too_much_text_is_refused(run):
     write_records(run, [30.2])
     with pytest.raises(ValueError, match="lines, 60 at most; shorten about"):
@@ -84,22 +92,31 @@ def test_a_recipes_settings_are_not_repeated():
     assert command == "python -m keras_rfdn.train --recipe paper-rfdn-x2 --seed 3"
 
 
-def test_a_card_prints_its_recipe(run):
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("cpu-rfdn-x4", "It starts from the release of `rfdn-x4.h5` with SHA-256"),
+        (
+            "cpu-e-rfdn-x4",
+            "authors' `RFDN_AIM.pth`, their E-RFDN x4, trained on DIV2K and Flickr2K (njulj/RFDN, MIT), with",
+        ),
+    ],
+)
+def test_a_card_prints_its_recipe(run, name, start):
     """The command, the weights that it starts from, and who runs it."""
-    row = recipes.RECIPES["cpu-e-rfdn-x4"]
+    row = recipes.RECIPES[name]
     settings = train.TrainConfig(
-        recipe="cpu-e-rfdn-x4", init="/work/start/e-rfdn-x4.h5", data="/mine/pairs_x4", valid="/mine/crops",
-        **row.settings(),
-    )  # fmt: skip
+        recipe=name, init="/work/start/w.h5", data="/mine/pairs_x4", valid="/mine/crops", **row.settings()
+    )
     write_records(run, [30.2])
     (run / "config.json").write_text(json.dumps(vars(settings)))
     card = model_card.card("e-rfdn-x4", run, REPORT, "Photographs of mine.", picture="p.png")
     assert len(card.splitlines()) <= model_card.MOST_LINES
     text = " ".join(card.split())
-    assert "hours: python -m tools.reproduce SHARED --only cpu-e-rfdn-x4 It starts" in text
-    assert "2,000 updates of 16 patches of 48x48 LR pixels by this project's trainer" in text
-    assert f"from the release of `e-rfdn-x4.h5` with SHA-256 `{row.init_sha256}`" in text
-    assert "The weights are the mean of those that it starts from and those of update" in text
+    assert f"hours: python -m tools.reproduce SHARED --only {name} It starts from the" in text
+    assert f"{row.stages[0].steps:,} updates of 16 patches of" in text
+    assert start in text
+    assert f"SHA-256 `{row.init_sha256}`. The weights are those of update" in text
 
 
 def read(name):

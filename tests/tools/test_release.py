@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from keras_rfdn.checkpoints import checkpoint, pretrained
 from keras_rfdn.data.system import files
 from keras_rfdn.networks.config import VARIANTS
 from keras_rfdn.tflite.inspection import description
-from keras_rfdn.training import recipes, workdir
+from keras_rfdn.training import workdir
 from tools import release
 
 
@@ -82,21 +81,6 @@ def test_a_run_becomes_files_and_a_card(folder, about, tmp_path, monkeypatch):
     assert said in " ".join(card.split())
     assert str(tmp_path) not in card
     assert max(map(len, card.splitlines())) <= 120
-
-
-def test_what_is_released_is_the_mean_where_the_recipe_asks_for_it(tmp_path, untrained, monkeypatch):
-    run = tmp_path / "run"
-    run.mkdir()
-    best = pathlib.Path(untrained("best.h5", 2)).rename(run / "best.h5")
-    (run / "config.json").write_text(json.dumps({"recipe": "tiny"}))
-    row = dataclasses.replace(recipes.recipe("cpu-rfdn-x4"), mean_with_start=False)
-    monkeypatch.setitem(recipes.RECIPES, "tiny", row)
-    assert release._weights(run) == best
-    monkeypatch.setitem(recipes.RECIPES, "tiny", dataclasses.replace(row, mean_with_start=True))
-    with pytest.raises(ValueError, match=r"no mean\.h5 in .*, as tiny has it; run python -m tools\.reproduce again"):
-        release._weights(run)
-    (run / "mean.h5").touch()
-    assert release._weights(run) == run / "mean.h5"
 
 
 def test_a_run_that_is_not_finished_is_refused(folder, about, tmp_path):

@@ -89,18 +89,6 @@ def test_a_stopped_reproduction_ends_as_one_that_never_was(shared, tmp_path, mon
     assert run(shared, tmp_path / "stopped") == resumed
 
 
-@pytest.mark.slow
-def test_the_mean_with_the_start_is_made_of_a_finished_run(shared, tmp_path, monkeypatch):
-    run(shared, tmp_path)
-    assert not (tmp_path / "tiny" / reproduce.MEAN).exists()
-    row = dataclasses.replace(recipes.recipe("tiny"), mean_with_start=True)
-    monkeypatch.setitem(recipes.RECIPES, "tiny", row)
-    run(shared, tmp_path)
-    paths = reproduce.start(row, tmp_path), tmp_path / "tiny" / reproduce.MEAN, tmp_path / "tiny"
-    for begin, mean, end in zip(*(checkpoint.load(path)[0].get_weights() for path in paths), strict=True):
-        np.testing.assert_allclose(mean, (begin + end) / 2, atol=1e-6)
-
-
 def test_the_pairs_are_the_middles_of_all_images(shared, tmp_path):
     assert run(shared, tmp_path / "work", pairs_only=True) == {}
     pairs = tmp_path / "work/pairs_x2"
@@ -128,12 +116,23 @@ def test_weights_of_an_older_release_come_from_git(shared, tmp_path):
         subprocess.run(["git", *words], cwd=folder, check=True)
     (folder / "tiny-x2.h5").write_bytes(b"newer")
     subprocess.run(["git", *identity, "commit", "-qam", "newer"], cwd=folder, check=True)
-    path = reproduce.start(row, tmp_path / "work")
+    path = reproduce.start(row, shared, tmp_path / "work")
     assert path == tmp_path / "work/start/tiny-x2.h5"
     assert path.read_bytes() == older
     other = dataclasses.replace(row, init_sha256="0" * 64)
     with pytest.raises(ValueError, match=r"no tiny-x2\.h5 with SHA-256 0000.* a clone of the project with all its"):
-        reproduce.start(other, tmp_path / "work")
+        reproduce.start(other, shared, tmp_path / "work")
+
+
+def test_the_authors_weights_come_from_shared(shared, tmp_path):
+    path = shared / "weights" / recipes.AUTHORS
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    row = dataclasses.replace(recipes.recipe("tiny"), init_from=recipes.AUTHORS, init_sha256=files.sha256(path))
+    assert reproduce.start(row, shared, tmp_path / "work") == path
+    path.write_bytes(b"others")
+    with pytest.raises(ValueError, match=rf"need .*{recipes.AUTHORS} with SHA-256 {row.init_sha256}; docs/evaluation"):
+        reproduce.start(row, shared, tmp_path / "work")
 
 
 def test_other_recipes_are_refused(shared, tmp_path):
