@@ -53,7 +53,7 @@ class Recipe:
     scale: int
     stages: tuple[Stage, ...]
     optimizer: str = "adam"
-    # recipe, pretrained weights, or AUTHORS, that it starts from: of another scale all but the last convolution
+    # recipe, pretrained weights of any scale, or AUTHORS, that it starts from
     init_from: str | None = None
     init_sha256: str | None = None  # of weights: which release of them; None: init_from is a recipe
     ema: float = 0.0  # decay of the moving average of weights that is validated and kept; 0: the weights themselves
