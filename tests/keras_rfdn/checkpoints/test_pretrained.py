@@ -25,7 +25,8 @@ def test_checksums_are_what_sha256sum_takes():
 def test_names_say_what_is_inside(name):
     config, facts = checkpoint.about(pretrained.FOLDER / f"{name}.h5")
     assert f"{name_of(config)}-x{config.scale}" == name
-    assert facts["mean_of"] if "step" not in facts else facts["step"] > 0
+    card = " ".join((pretrained.FOLDER / f"{name}.md").read_text().split())
+    assert (f"those of update {facts['step']:,} of" if facts["step"] else "those that it starts from:") in card
 
 
 def test_a_changed_file_is_refused(tmp_path, monkeypatch):
