@@ -156,7 +156,9 @@ def test_start_from_weights_of_any_scale(make, tmp_path, scale):
     layers = [layer for layer in model.layers if layer.weights]
     equal = {layer.name: same(layer.get_weights(), source.get_layer(layer.name).get_weights()) for layer in layers[:-1]}
     assert set(equal.values()) == {True}
-    assert layers[-1].name == "upsampler.0"
+    last = layers[-1]
+    assert last.name == "upsampler.0"
+    assert same(last.get_weights(), source.get_layer(last.name).get_weights()) == (scale == 2)
     lr = np.random.default_rng(0).uniform(0, 255, (1, 16, 17, 3)).astype(np.float32)
     ours, theirs = (m(lr).numpy().reshape(1, 16, s, 17, s, 3) for m, s in ((model, scale), (source, 2)))
     np.testing.assert_allclose(ours.mean((2, 4)), theirs.mean((2, 4)), atol=1e-3)
