@@ -50,7 +50,7 @@ class TrainConfig:
     skip_broken: bool = False  # leave unreadable images out instead of stopping
     cache: str = "memory"  # where decoded images are kept: memory, or a folder for a file
     workdir: str | None = None  # by default runs/RECIPE or runs/VARIANT-xSCALE
-    init: str | None = None  # weights to start from: a workdir, weight file or released .pth, of any scale
+    init: str | None = None  # weights to start from: a workdir, weight file or .pth, of any scale, RFDN of any size
     steps: int = number(1_000_000, above=0)  # updates
     batch: int = number(64, above=0)  # patches, over all devices
     patch: int = number(64, least=SMALLEST_INPUT)  # LR pixels

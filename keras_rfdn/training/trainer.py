@@ -1,6 +1,5 @@
 """Trainer of a network: its update on one or many devices, its saved state, its validation."""
 
-import dataclasses
 import datetime
 import math
 import pathlib
@@ -19,7 +18,7 @@ from keras_rfdn.data.system.errors import StoppedError, UserError
 from keras_rfdn.evaluation import metrics
 from keras_rfdn.networks import models, reparameterized
 from keras_rfdn.networks.config import Config
-from keras_rfdn.training import strategies
+from keras_rfdn.training import initial_weights, strategies
 from keras_rfdn.training.checkpoint_manager import CheckpointManager
 from keras_rfdn.training.losses import LOSSES
 from keras_rfdn.training.optimizers import OPTIMIZERS
@@ -69,7 +68,7 @@ class Trainer:
         with self.strategy.scope():
             self.model = models.build_for_training(model_config, precision=precision)
             if init is not None:
-                load_initial_weights(self.model, model_config, init)
+                initial_weights.load(self.model, model_config, init)
             self.optimizer = OPTIMIZERS[optimizer](
                 learning_rate(stages), beta_1=0.9, beta_2=0.999, epsilon=1e-8,
                 global_clipnorm=clip_norm or None, use_ema=bool(ema), ema_momentum=ema,
@@ -227,39 +226,6 @@ class Trainer:
         self.state.seconds.assign_add(now - self.counted_at)
         self.counted_at = now
         return float(self.state.seconds)
-
-
-def load_initial_weights(model: keras.Model, config: Config, init: pathlib.Path) -> None:
-    """Initial weights from a file: all of them, or from another scale those of the layers that both networks have, and
-    for the last convolution, which makes pixels of one scale, the means of those that make the pixels in their place.
-    """
-    source, source_config = checkpoint.load(init)
-    if dataclasses.replace(source_config, scale=config.scale) != config:
-        raise UserError(f"{init} is of another network: {source_config}, and this one is {config}")
-    known = {layer.name: layer.get_weights() for layer in source.layers}
-    layers = [layer for layer in model.layers if layer.weights]
-    left = []
-    for layer in layers:
-        values, own = known.get(layer.name, []), reparameterized.merged_weights(layer)
-        if layer is layers[-1] and source_config != config:
-            values = [_of_scale(value, source_config.scale, config.scale) for value in values]
-        if [weight.shape for weight in own] == [value.shape for value in values]:
-            reparameterized.set_merged_weights(layer, values)
-        else:
-            left.append(layer)
-    names = f", all but {len(left)} of {len(layers)} layers: {', '.join(layer.name for layer in left)}" if left else ""
-    logging.info("started from %s%s", init, names)
-
-
-def _of_scale(weight, source, scale):
-    """A weight before the pixel shuffle, its pixels resampled by area: [..., source^2 * c] -> [..., scale^2 * c]."""
-    if weight.shape[-1] % source**2:
-        return np.zeros(0)  # it makes no pixels of its scale
-    ends, source_ends = (np.arange(n + 1) / n for n in (scale, source))
-    shared = np.minimum.outer(ends[1:], source_ends[1:]) - np.maximum.outer(ends[:-1], source_ends[:-1])
-    mean = scale * np.maximum(shared, 0)  # [scale, source]
-    subpixels = weight.reshape(*weight.shape[:-1], source, source, -1)
-    return np.einsum("ai,bj,...ijc->...abc", mean, mean, subpixels).reshape(*weight.shape[:-1], -1)
 
 
 def _split(dataset, count):

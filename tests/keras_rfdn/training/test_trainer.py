@@ -1,4 +1,3 @@
-import dataclasses
 import math
 import os
 import resource
@@ -145,49 +144,6 @@ def test_gradients_are_clipped(make, batch, clip_norm):
         assert norm == pytest.approx(clip_norm, rel=1e-3)
     else:
         assert norm > 1
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_start_from_weights_of_any_scale(make, tmp_path, scale):
-    start = dataclasses.replace(TINY, scale=2)
-    source = models.build(start)
-    checkpoint.save(source, start, tmp_path / "x2.h5")
-    model = make(model=dataclasses.replace(TINY, scale=scale), init=tmp_path / "x2.h5").model
-    layers = [layer for layer in model.layers if layer.weights]
-    equal = {layer.name: same(layer.get_weights(), source.get_layer(layer.name).get_weights()) for layer in layers[:-1]}
-    assert set(equal.values()) == {True}
-    last = layers[-1]
-    assert last.name == "upsampler.0"
-    assert same(last.get_weights(), source.get_layer(last.name).get_weights()) == (scale == 2)
-    lr = np.random.default_rng(0).uniform(0, 255, (1, 16, 17, 3)).astype(np.float32)
-    ours, theirs = (m(lr).numpy().reshape(1, 16, s, 17, s, 3) for m, s in ((model, scale), (source, 2)))
-    np.testing.assert_allclose(ours.mean((2, 4)), theirs.mean((2, 4)), atol=1e-3)
-    if scale == 4:
-        np.testing.assert_allclose(ours, theirs.repeat(2, axis=2).repeat(2, axis=4), atol=1e-3)
-    if scale == 3:  # corners lie in one pixel of the other's, the middle in all
-        np.testing.assert_allclose(ours[:, :, ::2, :, ::2], theirs, atol=1e-3)
-        np.testing.assert_allclose(ours[:, :, 1, :, 1], theirs.mean((2, 4)), atol=1e-3)
-
-
-def test_a_layer_that_the_other_scale_lacks_starts_fresh(make, tmp_path, caplog):
-    """MSRResNet upscales by one step at x2 and by two at x4."""
-    start = ModelConfig("residual", 8, 1, distillation_rate=0, activation="relu", network="msrresnet", scale=2)
-    source = models.build(start)
-    checkpoint.save(source, start, tmp_path / "x2.h5")
-    with caplog.at_level("INFO", logger="absl"):
-        model = make(model=dataclasses.replace(start, scale=4), init=tmp_path / "x2.h5").model
-    assert "x2.h5, all but 2 of 7 layers: upconv2, conv_last" in caplog.text
-    for layer in model.layers:
-        if layer.weights and layer.name not in ("conv_last", "upconv2"):
-            assert same(layer.get_weights(), source.get_layer(layer.name).get_weights())
-    assert not same(model.get_layer("conv_last").get_weights(), source.get_layer("conv_last").get_weights())
-
-
-def test_start_from_another_network(make, tmp_path):
-    other = dataclasses.replace(TINY, channels=12)
-    checkpoint.save(models.build(other), other, tmp_path / "other.h5")
-    with pytest.raises(ValueError, match=r"other\.h5 is of another network: ModelConfig\(.*channels=12.*channels=8"):
-        make(init=tmp_path / "other.h5")
 
 
 def truncate(folder, step):
