@@ -95,7 +95,7 @@ def test_a_recipes_settings_are_not_repeated():
 @pytest.mark.parametrize(
     ("name", "start"),
     [
-        ("cpu-rfdn-x4", "It starts from the release of `rfdn-x4.h5` with SHA-256"),
+        ("cpu-rfdn-mobile-x4", "It starts from the release of `rfdn-mobile-x4.h5` with SHA-256"),
         (
             "cpu-e-rfdn-x4",
             "authors' `RFDN_AIM.pth`, their E-RFDN x4, trained on DIV2K and Flickr2K (njulj/RFDN, MIT), with",
