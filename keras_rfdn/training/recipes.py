@@ -79,8 +79,8 @@ _START = {
 }  # weights: SHA-256 of their release of 2026-11-26
 _LATER = {
     "rfdn-mobile-x4": "cbd295e960b0699b709b3f8f5fb26b839c19d6e5723ccd020e39367382e241a0",
-    "rfdn-x4": "b3e9397a78f3be05d5df8fcac83f1082c559614c99bc3d9b1c95cc5d963d87eb",
-}  # and of 2026-11-28, by recipes that are below or were
+    "rfdn-x4": "f509a45b9f546b60ad2d8a11b8b18702fc06ff0d8ad1a34b83d609dfc60d14d4",
+}  # and by recipes below: of 2026-11-28 and 29
 AUTHORS = "RFDN_AIM.pth"  # the E-RFDN x4 that won AIM 2020 (github.com/njulj/RFDN, MIT)
 _RELEASED = {AUTHORS: "11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c"}
 _FINE = (Stage(steps=600, patch=48, learning_rate=5e-4, **_LEARNING),)  # for weights that are good already
@@ -174,7 +174,7 @@ RECIPES = {
         "e-rfdn", 3, AUTHORS, "Set5 34.30, BSD100 29.09 dB", 2.68e13, _FINE, release=_RELEASED,
     ),
     "cpu-rfdn-x3": _continued(
-        "rfdn", 3, "rfdn-x4", "Set5 33.73, BSD100 28.83 dB", 9.80e13, stages=_growing(1_500, 1_000), release=_LATER
+        "rfdn", 3, "rfdn-x4", "Set5 34.00, BSD100 28.95 dB", 4.44e13, _growing(800, 400), release=_LATER
     ),
     "cpu-rfdn-mobile-x3": _continued(
         "rfdn-mobile", 3, "rfdn-mobile-x4", "Set5 33.72, BSD100 28.87 dB", 5.76e13,
