@@ -37,9 +37,8 @@ def load(model: keras.Model, config: Config, init: pathlib.Path) -> None:
     layers = [layer for layer in model.layers if layer.weights]
     left = []
     for layer in layers:
-        values, own = [], reparameterized.merged_weights(layer)
-        if layer.name in known:
-            values = known[layer.name].get_weights()
+        values = known[layer.name].get_weights() if layer.name in known else []
+        own = reparameterized.merged_weights(layer)
         if layer is layers[-1] and source_config != config:
             values = [_of_scale(value, source_config.scale, config.scale) for value in values]
         if values and fits:
