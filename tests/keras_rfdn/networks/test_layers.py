@@ -30,23 +30,25 @@ def network(**size):
     model.set_weights([w * 2 if w.ndim > 1 else np.random.normal(0, 0.3, w.shape) for w in model.get_weights()])
     return model
 
+open_size, fixed_size = network(), network(height=24, width=20, batch=1)
+
 def saved(x):
-    tf.saved_model.save(network(), sys.argv[1])
+    tf.saved_model.save(open_size, sys.argv[1])
     return tf.saved_model.load(sys.argv[1])(x)
 
 def tflite(x):
-    model = network(height=24, width=20, batch=1)
-    interpreter = Interpreter(model_content=tf.lite.TFLiteConverter.from_keras_model(model).convert(), num_threads=1)
+    content = tf.lite.TFLiteConverter.from_keras_model(fixed_size).convert()
+    interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 WAYS = {
-    "graph": lambda x: tf.function(network())(x),
-    "graph of a fixed size": lambda x: tf.function(network(height=24, width=20, batch=1))(x),
-    "jit": lambda x: tf.function(network(), jit_compile=True)(x),
-    "predict": lambda x: network().predict(x, verbose=0),
+    "graph": lambda x: tf.function(lambda x: open_size(x))(x),
+    "graph of a fixed size": lambda x: tf.function(lambda x: fixed_size(x))(x),
+    "jit": lambda x: tf.function(lambda x: open_size(x), jit_compile=True)(x),
+    "predict": lambda x: open_size.predict(x, verbose=0),
     "saved": saved,
     "tflite": tflite,
 }
@@ -59,7 +61,7 @@ def loss(run_eagerly):
     return model.fit(lr, hr, verbose=0).history["loss"][0]
 
 def differences(ways):
-    eager = network()(lr).numpy()
+    eager = open_size(lr).numpy()
     return {way: float(abs(np.asarray(WAYS[way](lr)) - eager).max() / eager.std()) for way in ways}
 
 guarded = differences(WAYS) | {"fit": abs(loss(False) - loss(True)) / loss(True)}

@@ -14,7 +14,9 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("imports", ["import keras_rfdn, tf_keras", "import tf_keras, keras_rfdn"])
+@pytest.mark.parametrize(
+    "imports", ["import tf_keras, keras_rfdn", pytest.param("import keras_rfdn, tf_keras", marks=pytest.mark.slow)]
+)
 def test_saved_models_load_in_a_process_that_imports_the_package(tmp_path, imports):
     paths = []
     for i, config in enumerate(CONFIGS):
@@ -26,7 +28,9 @@ def test_saved_models_load_in_a_process_that_imports_the_package(tmp_path, impor
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["layers", "reparameterized", "zoo"])
+@pytest.mark.parametrize(
+    "module", ["layers", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reparameterized", "zoo"))]
+)
 def test_a_module_with_layers_can_be_the_first_that_is_imported(module):
     """It imports Keras, which imports what is registered with it, the module itself among it."""
     done = subprocess.run(

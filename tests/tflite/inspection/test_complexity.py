@@ -22,13 +22,18 @@ def converted(model, *, optimizations=(), types=()):
     return converter.convert()
 
 
-@pytest.mark.parametrize("name", ["e-rfdn", "rfdn", "imdn", "imdn-aim", "msrresnet"])
+@pytest.mark.parametrize(
+    "name",
+    ["e-rfdn", "imdn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rfdn", "imdn-aim", "msrresnet"))],
+)
 def test_counts_are_those_of_the_keras_model(name):
     model = models.build(tiny(name), height=17, width=24, batch=1)
     assert description.describe(converted(model)).complexity == complexity.count(model)
 
 
-@pytest.mark.parametrize("types", [(), (tf.float16,)], ids=["dynamic range", "float16"])
+@pytest.mark.parametrize(
+    "types", [pytest.param((), marks=pytest.mark.slow, id="dynamic range"), pytest.param((tf.float16,), id="float16")]
+)
 def test_precision_changes_no_count(types):
     model = models.build(tiny("e-rfdn"), height=16, width=16, batch=1)
     content = converted(model, optimizations=[tf.lite.Optimize.DEFAULT], types=types)

@@ -1,5 +1,6 @@
 """Small networks of every family with random weights, and what int8 makes of their tensors."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -42,34 +43,56 @@ def lr():
     return sample.dead_leaves(40, seed=9)[None].astype(np.float32)
 
 
+def weighted(name):
+    """A family's network of weights not as tame as fresh ones: channels differ tenfold."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = models.build(CONFIGS[name])
+    for layer in graph.convolutions(model):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([kernel * rng.lognormal(0.3, 0.8, bias.shape), bias + rng.normal(0, 0.05, bias.shape)])
+    return fold_value_range(model, batch=None)
+
+
 @pytest.fixture(scope="session")
-def weighted():
-    """Function: name of a family -> (model, config), of weights not as tame as fresh ones: channels differ tenfold."""
+def built():
+    """What `kept` has built so far, each with its weights."""
+    return {}
+
+
+@pytest.fixture
+def kept(built):
+    """Function: (kind, name, what builds it) -> a network that earlier tests may have had, with its first weights.
+
+    Building takes seconds. The second of a name within one test is another one than the first.
+    """
+    asked = collections.Counter()
+
+    def get(kind, name, build):
+        asked[kind, name] += 1
+        key = kind, name, asked[kind, name]
+        if key not in built:
+            model = build()
+            built[key] = model, model.get_weights()
+        model, weights = built[key]
+        model.set_weights(weights)
+        return model
+
+    return get
+
+
+@pytest.fixture
+def network(kept):
+    """Function: name of a family -> a network of it, of open size, without its Rescaling layers."""
+    return lambda name: kept("network", name, lambda: weighted(name))
+
+
+@pytest.fixture
+def lowered(kept):
+    """Function: name of a family -> (lowered network without SRBs' sums, its Scheme), as if fresh each time."""
 
     def build(name):
-        keras.utils.set_random_seed(0)
-        rng = np.random.default_rng(0)
-        model = models.build(CONFIGS[name])
-        for layer in graph.convolutions(model):
-            kernel, bias = layer.get_weights()
-            layer.set_weights([kernel * rng.lognormal(0.3, 0.8, bias.shape), bias + rng.normal(0, 0.05, bias.shape)])
-        return model, CONFIGS[name]
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def network(weighted):
-    """Function: name of a family -> weighted's model of open size, without its Rescaling layers."""
-    return lambda name: fold_value_range(weighted(name)[0], batch=None)
-
-
-@pytest.fixture(scope="session")
-def lowered(network):
-    """Function: name of a family -> (lowered network without SRBs' sums, its Scheme), fresh each time."""
-
-    def build(name):
-        model = lower_to_int8_ops(fold_residuals(network(name)))
+        model = kept("lowered", name, lambda: lower_to_int8_ops(fold_residuals(weighted(name))))
         return model, Scheme.of(model)
 
     return build

@@ -15,13 +15,14 @@ from keras_rfdn.upscaling import litert
     "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("cca", "imdn")), "mobile", "msrresnet"]
 )
 def test_every_family_becomes_fully_integer_and_is_what_was_simulated(name, network, images, lr):
-    quantized = quantize(network(name), images)
+    model = network(name)
+    quantized = quantize(model, images)
     content = converter.convert_quantized(quantized, height=40, width=40)
     assert description.describe(content).float_operators == {}
     simulated = simulate(quantized)(lr)[0].numpy()
     assert np.mean(litert.Model(content).upscale(lr[0].astype(np.uint8)) == simulated) > 0.999
     assert np.std(simulated) > 5
-    assert np.abs(simulated - np.clip(network(name)(lr)[0], 0, 255)).mean() < 0.1 * np.std(simulated)
+    assert np.abs(simulated - np.clip(model(lr)[0], 0, 255)).mean() < 0.1 * np.std(simulated)
 
 
 @pytest.mark.slow

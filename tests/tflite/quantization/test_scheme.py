@@ -36,7 +36,8 @@ def test_a_fused_relu_leaves_no_tensor_between(lowered):
 
 
 def test_names_do_not_depend_on_what_was_built_before(network):
-    names = [[layer.name for layer in lower_to_int8_ops(network("esa")).layers] for _ in range(2)]
+    model = network("esa")
+    names = [[layer.name for layer in lower_to_int8_ops(model).layers] for _ in range(2)]
     assert names[0] == names[1]
     assert len({*names[0]}) == len(names[0])
 

@@ -15,7 +15,7 @@ from keras_rfdn.tflite.quantization.simulator import simulate
 from keras_rfdn.upscaling import litert
 
 IMAGES = [sample.dead_leaves(24, seed=seed) for seed in range(2)]
-FAST = "srcnn", "fsrcnn", "vdsr", "lapsrn", "lapsrn-tf", "srmdnf", "idn", "carn", "carn-m", "rlfn", "span"
+FAST = "srcnn", "fsrcnn", "vdsr", "lapsrn", "lapsrn-tf", "srmdnf", "idn", "carn", "span"
 
 
 @pytest.fixture
