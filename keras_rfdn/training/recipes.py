@@ -154,7 +154,7 @@ RECIPES = {
         stages=(Stage(steps=300, patch=48, learning_rate=1e-4, **_LEARNING),),
     ),
     "cpu-rfdn-x4": _continued(
-        "rfdn", 4, AUTHORS, "Set5 31.75, BSD100 27.44 dB", 7.58e13, _growing(1_500, 600), release=_RELEASED,
+        "rfdn", 4, "rfdn-x4", "Set5 31.89, BSD100 27.49 dB", 1.36e14, _growing(2_400, 1_200), release=_LATER,
     ),
     "cpu-rfdn-mobile-x4": _continued(
         "rfdn-mobile", 4, "rfdn-mobile-x4", "Set5 31.56, BSD100 27.36 dB (31.50, 27.33 before)", 8.55e13,
