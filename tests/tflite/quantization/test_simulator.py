@@ -59,7 +59,7 @@ def calibrated(model):
 
 
 @pytest.fixture(scope="module")
-def small(folded):
+def quantized(folded):
     """The smallest network with ESA, calibrated."""
     return calibrated(folded(CONFIGS["esa"]))
 
@@ -70,8 +70,9 @@ FAST = next(iter(CONFIGS))
 @pytest.mark.parametrize(
     "name", [FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS | MORE if name != FAST)]
 )
-def test_the_file_computes_what_is_simulated(folded, small, name):
-    quantized = small if name == FAST else calibrated(folded((CONFIGS | MORE)[name]))
+def test_the_file_computes_what_is_simulated(folded, quantized, name):
+    if name != FAST:
+        quantized = calibrated(folded((CONFIGS | MORE)[name]))
     simulated = simulator.simulate(quantized)
     content = convert_quantized(quantized, height=32, width=40)
     found = description.describe(content)
@@ -100,9 +101,8 @@ def test_what_other_networks_are_made_of_is_simulated_to_the_bit(parts):
     assert np.abs(sr - parts(lr.astype(np.float32)).numpy().clip(0, 255)).mean() < 2
 
 
-def test_the_file_computes_what_was_learned(small, rng):
+def test_the_file_computes_what_was_learned(quantized, rng):
     """Weights and ranges, changed at random; the trained network sums in float and so is a step off now and then."""
-    quantized = small
     trained = simulator.make_trainable(quantized)
     lr = np.stack([image[:32, :40] for image in IMAGES])
     untrained = simulator.simulate(quantized)(lr.astype(np.float32)).numpy()
@@ -129,8 +129,7 @@ def test_untrained_weights_and_ranges_come_back_as_they_were(folded):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_switches_round_what_is_named_and_nothing_else(small):
-    quantized = small
+def test_switches_round_what_is_named_and_nothing_else(quantized):
     x = IMAGES[1][None].astype(np.float32)
     names = [("tensor", "c.0.leaky_re_lu"), ("kernel", "c.0")]
     model, switches = simulator.simulate_switched(quantized, names)

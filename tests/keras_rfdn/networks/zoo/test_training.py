@@ -13,20 +13,8 @@ from keras_rfdn.training.recipes import Stage
 from keras_rfdn.training.trainer import Trainer
 
 SIDE = 15  # LR pixels; no network takes less
-LARGE = {
-    "drcn",
-    "drrn",
-    "memnet",
-    "idn",
-    "carn",
-    "carn-m",
-    "rlfn",
-    "bsrn",
-    "lkdn",
-    "efdn",
-    "span",
-    "vdsr",
-}  # over 3 s each
+# Over 3 s each
+LARGE = {"drcn", "drrn", "memnet", "idn", "carn", "carn-m", "rlfn", "bsrn", "lkdn", "efdn", "span", "vdsr"}
 EACH = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ZOO]
 )
