@@ -85,7 +85,7 @@ THRESHOLDS = (
     _pretrained("e-rfdn-x4", "data/benchmark/BSD100", 0.05),
     _pretrained("e-rfdn-x3", "data/benchmark/Set5", 0.08),
     _pretrained("e-rfdn-x2", "data/benchmark/Set5", 0.1),
-    _pretrained("rfdn-x4", "data/benchmark/Set5", 0.04),
+    _pretrained("rfdn-x4", "data/benchmark/Set5", 0.03),
     _pretrained("rfdn-mobile-x4", "data/benchmark/Set5", 0.02),
     _pretrained("rfdn-mobile-x2", "data/benchmark/Set5", 0.02),
     Threshold(images="data/benchmark/Set5", loss_db=0.12, **_RELEASED),
