@@ -81,7 +81,8 @@ _LATER = {
     "rfdn-mobile-x4": "cbd295e960b0699b709b3f8f5fb26b839c19d6e5723ccd020e39367382e241a0",
     "rfdn-x4": "f509a45b9f546b60ad2d8a11b8b18702fc06ff0d8ad1a34b83d609dfc60d14d4",
 }  # and by recipes below: of 2026-11-28 and 29
-_NEWEST = {"rfdn-x4": "b1138cd3d6dbd859234b525804f20114fb3e8480e7370e8715d9d53e13f0faec"}  # and 3,600 updates later
+# RFDN x4 went on once more: of 2026-11-29, 3,600 updates after the one in _LATER.
+_NEWEST = {"rfdn-x4": "b1138cd3d6dbd859234b525804f20114fb3e8480e7370e8715d9d53e13f0faec"}
 AUTHORS = "RFDN_AIM.pth"  # the E-RFDN x4 that won AIM 2020 (github.com/njulj/RFDN, MIT)
 _RELEASED = {AUTHORS: "11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c"}
 _FINE = (Stage(steps=600, patch=48, learning_rate=5e-4, **_LEARNING),)  # for weights that are good already
