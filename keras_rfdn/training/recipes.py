@@ -72,28 +72,29 @@ class Recipe:
 # Continues weights that once shipped, or the authors', on what a better network's self-ensemble makes of 801
 # photographs: for two CPU cores. tools/reproduce.py makes the data and runs these rows; docs/training.md has the
 # numbers behind them. A cosine to 0 in each stage, and the average of some thousand updates.
-_LEARNING = {"batch": 16, "schedule": "cosine", "warmup": 100, "loss": "l2"}
 AUTHORS = "RFDN_AIM.pth"  # the E-RFDN x4 that won AIM 2020 (github.com/njulj/RFDN, MIT)
 # What rows start from: weights and the SHA-256 of their release, for one name has had several.
 _AUTHORS = (AUTHORS, "11af8ec8ebd68689e90ef1e29044f9804c72d3bd9f7573820b7b26035782760c")
 _RFDN_X4 = ("rfdn-x4", "53927d33dd446aa6cc85c999c8281e0c40f0211d34357d96ab7553a29ebc9279")
-_FINE = (Stage(steps=600, patch=48, learning_rate=5e-4, **_LEARNING),)  # for weights that are good already
-_FURTHER = (Stage(steps=1_500, patch=48, learning_rate=7e-4, **_LEARNING),)
+
+
+def _stage(steps, learning_rate, patch=48):
+    return Stage(
+        steps=steps, batch=16, patch=patch, learning_rate=learning_rate, schedule="cosine", warmup=100, loss="l2"
+    )
 
 
 def _growing(first, second):
     """Stages of so many updates."""
-    return (
-        Stage(steps=first, patch=32, learning_rate=1.5e-3, **_LEARNING),
-        Stage(steps=second, patch=48, learning_rate=7e-4, **_LEARNING),
-    )
+    return _stage(first, 1.5e-3, patch=32), _stage(second, 7e-4)
 
 
-def _continued(variant, scale, start, expected, mult_adds, stages):
+def _continued(variant, scale, start, expected, mult_adds, *stages):
+    init_from, init_sha256 = start
     return Recipe(
         source="docs/training.md", data="801 photographs, HR by LKDN's self-ensemble", expected=expected,
-        mult_adds=mult_adds, variant=variant, scale=scale, stages=stages, optimizer="muon", init_from=start[0],
-        init_sha256=start[1], ema=0.999,
+        mult_adds=mult_adds, variant=variant, scale=scale, stages=stages, optimizer="muon", init_from=init_from,
+        init_sha256=init_sha256, ema=0.999,
     )  # fmt: skip
 
 
@@ -144,29 +145,26 @@ RECIPES = {
         stages=(Stage(), Stage(steps=200_000, learning_rate=1e-5, schedule="constant", loss="l2")),
     ),
     # In the order in which tools/reproduce.py runs them.
-    "cpu-e-rfdn-x4": _continued(
-        "e-rfdn", 4, _AUTHORS, "Set5 32.16, BSD100 27.61 dB", 1.37e13,
-        (Stage(steps=300, patch=48, learning_rate=1e-4, **_LEARNING),),
-    ),
+    "cpu-e-rfdn-x4": _continued("e-rfdn", 4, _AUTHORS, "Set5 32.16, BSD100 27.61 dB", 1.37e13, _stage(300, 1e-4)),
     "cpu-rfdn-x4": _continued(
         "rfdn", 4, ("rfdn-x4", "b1138cd3d6dbd859234b525804f20114fb3e8480e7370e8715d9d53e13f0faec"),
-        "Set5 31.96, BSD100 27.50 dB", 1.68e14, _growing(1_800, 2_000),
+        "Set5 31.96, BSD100 27.50 dB", 1.68e14, *_growing(1_800, 2_000),
     ),
     "cpu-rfdn-mobile-x4": _continued(
         "rfdn-mobile", 4, ("rfdn-mobile-x4", "16a8fdde2a7ecf6e4c43aa9a89820a638dd768da8e1dc15e257c3f32d7ab8f56"),
-        "Set5 31.56, BSD100 27.36 dB (31.50, 27.33 before)", 8.55e13, _growing(4_000, 3_000),
+        "Set5 31.56, BSD100 27.36 dB (31.50, 27.33 before)", 8.55e13, *_growing(4_000, 3_000),
     ),
     "cpu-rfdn-mobile-x2": _continued(
         "rfdn-mobile", 2, ("rfdn-mobile-x2", "0bed1bf1d49913bd7c945eb5f594623e7322a821005247aa10caa5ea0a861dab"),
-        "Set5 37.46, BSD100 31.90 dB (37.44, 31.82 before)", 8.00e13, _growing(4_000, 3_000),
+        "Set5 37.46, BSD100 31.90 dB (37.44, 31.82 before)", 8.00e13, *_growing(4_000, 3_000),
     ),
-    "cpu-rfdn-x2": _continued("rfdn", 2, _RFDN_X4, "Set5 37.81, BSD100 32.06 dB", 8.71e13, _FURTHER),
-    "cpu-e-rfdn-x2": _continued("e-rfdn", 2, _AUTHORS, "Set5 37.97, BSD100 32.15 dB", 2.63e13, _FINE),
-    "cpu-e-rfdn-x3": _continued("e-rfdn", 3, _AUTHORS, "Set5 34.30, BSD100 29.09 dB", 2.68e13, _FINE),
-    "cpu-rfdn-x3": _continued("rfdn", 3, _RFDN_X4, "Set5 34.16, BSD100 29.02 dB", 8.81e13, _FURTHER),
+    "cpu-rfdn-x2": _continued("rfdn", 2, _RFDN_X4, "Set5 37.81, BSD100 32.06 dB", 8.71e13, _stage(1_500, 7e-4)),
+    "cpu-e-rfdn-x2": _continued("e-rfdn", 2, _AUTHORS, "Set5 37.97, BSD100 32.15 dB", 2.63e13, _stage(600, 5e-4)),
+    "cpu-e-rfdn-x3": _continued("e-rfdn", 3, _AUTHORS, "Set5 34.30, BSD100 29.09 dB", 2.68e13, _stage(600, 5e-4)),
+    "cpu-rfdn-x3": _continued("rfdn", 3, _RFDN_X4, "Set5 34.16, BSD100 29.02 dB", 8.81e13, _stage(1_500, 7e-4)),
     "cpu-rfdn-mobile-x3": _continued(
         "rfdn-mobile", 3, ("rfdn-mobile-x4", "cbd295e960b0699b709b3f8f5fb26b839c19d6e5723ccd020e39367382e241a0"),
-        "Set5 33.72, BSD100 28.87 dB", 5.76e13, _growing(3_000, 2_000),
+        "Set5 33.72, BSD100 28.87 dB", 5.76e13, *_growing(3_000, 2_000),
     ),
     "gpu-e-rfdn-x2": Recipe(**_GPU, expected="not known", mult_adds=6.62e16, variant="e-rfdn", scale=2),
     "gpu-e-rfdn-x3": Recipe(
